@@ -2,6 +2,7 @@
 import { createPrivateKey } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { inspect } from "node:util";
 import { logType, nearTypes } from "./auth0/log-types.ts";
 import { describe, ExportError } from "./core/errors.ts";
 import { nearest } from "./lib/edit-distance.ts";
@@ -97,8 +98,12 @@ export function secretsIn(env: Environment): string[] {
 
 /** The report webhook's address, when it is one. */
 export function slackUrlIn(env: Environment): string | null {
-  const url = (env.SLACK_INCOMING_WEBHOOK_URL ?? env.SLACK_INCOMING_WEBHOOK ?? "").trim();
+  const url = (env[slackNameIn(env)] ?? "").trim();
   return url !== "" && slackUrlProblem(url) === null ? url : null;
+}
+
+function slackNameIn(env: Environment) {
+  return isSet(env, "SLACK_INCOMING_WEBHOOK_URL") ? "SLACK_INCOMING_WEBHOOK_URL" : "SLACK_INCOMING_WEBHOOK";
 }
 
 /** Reads the settings. Throws one `config` error that lists every problem. */
@@ -107,9 +112,10 @@ export function loadConfig(env: Environment): LoadedConfig {
   const get = <N extends SettingName>(name: N) => readSetting(name, env, problems);
 
   const pipelines = get("DESTINATION") ?? [];
-  const slackUrl = get("SLACK_INCOMING_WEBHOOK_URL") ?? get("SLACK_INCOMING_WEBHOOK");
+  const slackName = slackNameIn(env);
+  const slackUrl = get(slackName);
   const slackProblem = slackUrl === undefined ? null : slackUrlProblem(slackUrl);
-  if (slackProblem) problems.push(`SLACK_INCOMING_WEBHOOK_URL: ${slackProblem}`);
+  if (slackProblem) problems.push(`${slackName}: ${slackProblem}`);
   const usesCloudWatch = pipelines.some(({ destination }) => destination === "cloudwatch");
   const config = {
     auth0: readAuth0(get, problems),
@@ -151,6 +157,11 @@ function isSet(env: Environment, name: string): boolean {
   return (env[name] ?? "").trim() !== "";
 }
 
+/** Whether there is a problem of this setting already, so that what follows from it is not told of as well. */
+function isReported(name: SettingName, problems: readonly string[]): boolean {
+  return problems.some((problem) => problem.startsWith(`${name}:`));
+}
+
 function readSetting<N extends SettingName>(
   name: N,
   env: Environment,
@@ -177,8 +188,8 @@ function readSetting<N extends SettingName>(
 function readAuth0(get: Get, problems: string[]) {
   const clientSecret = get("AUTH0_CLIENT_SECRET");
   const keyFile = get("AUTH0_CLIENT_ASSERTION_KEY_FILE");
-  if (clientSecret === undefined && keyFile === undefined) {
-    const message = `AUTH0_CLIENT_SECRET: expected ${settings.AUTH0_CLIENT_SECRET.expected}, or AUTH0_CLIENT_ASSERTION_KEY_FILE instead; neither is right`;
+  if (clientSecret === undefined && keyFile === undefined && !isReported("AUTH0_CLIENT_SECRET", problems)) {
+    const message = `AUTH0_CLIENT_SECRET: expected ${settings.AUTH0_CLIENT_SECRET.expected}, or AUTH0_CLIENT_ASSERTION_KEY_FILE instead; neither is set`;
     problems.push(message);
   }
   if (clientSecret !== undefined && keyFile !== undefined) {
@@ -216,12 +227,10 @@ function readKey(path: string, problems: string[]): string | null {
 
 function readCloudWatch(get: Get, problems: string[]) {
   const names = ["CLOUDWATCH_LOG_GROUP_NAME", "CLOUDWATCH_LOG_STREAM_NAME"] as const;
-  const before = problems.length;
   const [logGroupName, logStreamName] = names.map((name) => get(name));
   names.forEach((name, index) => {
     const isMissing = [logGroupName, logStreamName][index] === undefined;
-    const isReported = problems.slice(before).some((problem) => problem.startsWith(`${name}:`));
-    if (isMissing && !isReported)
+    if (isMissing && !isReported(name, problems))
       problems.push(`${name}: expected ${settings[name].expected}; it is not set`);
   });
   return {
@@ -243,8 +252,9 @@ function readCredentials(get: Get, problems: string[]): (() => AwsCredentials) |
   if (accessKeyId !== undefined && secretAccessKey !== undefined) {
     return () => ({ accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) });
   }
-  if (accessKeyId !== undefined || secretAccessKey !== undefined) {
-    const missing = accessKeyId === undefined ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_KEY";
+  const missing = accessKeyId === undefined ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_KEY";
+  const isWrong = ([missing, "AWS_SECRET_ACCESS_KEY"] as const).some((name) => isReported(name, problems));
+  if ((accessKeyId !== undefined || secretAccessKey !== undefined) && !isWrong) {
     problems.push(
       `${missing}: expected together with the other half of the key pair, or neither of them; it is not set`,
     );
@@ -260,7 +270,10 @@ function readProxy(env: Environment, problems: string[]): Environment | null {
     if (!URL.canParse(value ?? ""))
       problems.push(`${name}: expected a proxy's address such as http://proxy.example:3128`);
   }
-  return proxies.length > 0 ? Object.fromEntries(found) : null;
+  if (proxies.length === 0) return null;
+  // An address may hold a password, so the object does not show what it holds.
+  const hidden = { value: () => "[redacted]" };
+  return Object.defineProperties(Object.fromEntries(found), { toJSON: hidden, [inspect.custom]: hidden });
 }
 
 function typeWarnings(types: readonly string[] | null): string[] {

@@ -31,7 +31,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       running.delete(pipeline.name);
       if (!error || !endsDaemon(error.kind)) return;
       exitCode ||= exitCodeOf(error.kind);
-      shutdown.begin(`pipeline ${pipeline.name} cannot go on (${error.kind})`);
+      const reason = `pipeline ${pipeline.name} cannot go on (${error.kind})`;
+      // A second beginning would cancel the windows that the other pipelines have in flight.
+      if (shutdown.stop.aborted) log.error(reason);
+      else shutdown.begin(reason);
     });
     running.set(pipeline.name, work);
   };

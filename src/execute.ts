@@ -3,6 +3,7 @@ import { type Pipeline, run } from "./core/run.ts";
 import type { Clock, RunRecord } from "./core/types.ts";
 import type { Log } from "./lib/log.ts";
 import type { Reporter } from "./reports/report.ts";
+import { retentionNotice, timeLeftMs } from "./retention.ts";
 import type { Store } from "./state/store.ts";
 
 /** A run that read nothing and committed nothing for this long hangs. */
@@ -16,6 +17,8 @@ export interface ExecuteOptions {
   readonly log: Log;
   /** Takes secrets out of a text: what a run says goes to the store, to Slack and to stdout. */
   redact(text: string): string;
+  /** How long Auth0 keeps events; null when it is not known. */
+  readonly retentionMs: number | null;
   readonly stop: AbortSignal;
   readonly abort: AbortSignal;
 }
@@ -33,8 +36,8 @@ export async function execute(
   const id = await recordStart(pipeline.name, trigger, options).catch(
     warnAbout(log, "the run's start was not recorded"),
   );
-  const record = redacted(await watched(pipeline, options), options.redact);
-  logRun(log, trigger, record);
+  const record = completed(await watched(pipeline, options), options);
+  logRun(log, trigger, record, options.retentionMs);
   if (id !== undefined) {
     await store.finishRun(id, record).catch(warnAbout(log, "the run's end was not recorded"));
   }
@@ -44,8 +47,12 @@ export async function execute(
   return record;
 }
 
-function redacted(record: RunRecord, redact: (text: string) => string): RunRecord {
-  const { error, notices } = record;
+/** The record with what only its surroundings know, and without secrets. */
+function completed(record: RunRecord, { log, redact, retentionMs }: ExecuteOptions): RunRecord {
+  const { error } = record;
+  const late = retentionNotice(record, retentionMs);
+  if (late) log[late.lost ? "error" : "warn"]({ pipeline: record.pipeline }, late.message);
+  const notices = late ? [...record.notices, late] : record.notices;
   return {
     ...record,
     error: error && { ...error, message: redact(error.message) },
@@ -90,10 +97,12 @@ async function watched(pipeline: Pipeline, options: ExecuteOptions): Promise<Run
 }
 
 /** The one line of a run. */
-function logRun(log: Log, trigger: string, record: RunRecord): void {
+function logRun(log: Log, trigger: string, record: RunRecord, retentionMs: number | null): void {
   const { pipeline, outcome, counts, from, to, lagMs, error } = record;
   const durationMs = (record.endedAtMs ?? record.startedAtMs) - record.startedAtMs;
   const eventsPerSecond = durationMs > 0 ? Math.round((counts.read * 1_000) / durationMs) : null;
+  const leftMs = timeLeftMs(lagMs, retentionMs);
+  const timeLeft = leftMs === null ? {} : { timeLeftMs: leftMs };
   const unknownTypes =
     Object.keys(record.unknownTypes).length > 0 ? { unknownTypes: record.unknownTypes } : {};
   const fields = {
@@ -104,6 +113,7 @@ function logRun(log: Log, trigger: string, record: RunRecord): void {
     durationMs,
     eventsPerSecond,
     lagMs,
+    ...timeLeft,
     from,
     to,
     ...unknownTypes,

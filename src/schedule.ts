@@ -14,74 +14,80 @@ export interface Schedule {
   stop(): void;
 }
 
+type Trigger = "schedule" | "catch-up";
+
 interface ScheduleOptions {
   readonly cron: string;
   readonly timezone: string;
   readonly clock: Clock;
   /** Called at each slot, and once for any number of slots that were missed. */
-  onTick(trigger: "schedule" | "catch-up"): void;
+  onTick(trigger: Trigger): void;
   /** Called when the wall clock was set forward (positive) or back. */
   onClockJump?(jumpMs: number): void;
 }
 
 /**
- * Ticks by the wall clock of `timezone`. node-cron computes the slots; what it does not do stands here: after the
- * clock was set back it waits for the old slot, possibly for years, and missed slots are not made up for.
+ * Ticks by the wall clock of `timezone`. node-cron computes the slots; the timer is our own, because node-cron's
+ * walks through every slot that was missed, which blocks for minutes when a clock is set forward by years, and
+ * waits for the old slot when a clock is set back.
  */
 export function startSchedule(options: ScheduleOptions): Schedule {
   const { clock } = options;
-  let last = { slotMs: Number.NEGATIVE_INFINITY, firedAtMs: Number.NEGATIVE_INFINITY };
-
-  const tick = (slot: Date, trigger: "schedule" | "catch-up") => {
-    const firedAtMs = clock.monotonicMs();
-    const sinceMs = firedAtMs - last.firedAtMs;
-    // After the clock was set back a little, a slot comes round a second time.
-    if (slot.getTime() <= last.slotMs && sinceMs < gapMs() / 2) return;
-    // Slots that were missed together are reported one by one.
-    const isCaughtUp = trigger === "catch-up" && sinceMs < clockCheckMs;
-    last = { slotMs: slot.getTime(), firedAtMs: isCaughtUp ? last.firedAtMs : firedAtMs };
-    if (!isCaughtUp) options.onTick(trigger);
-  };
-  const create = () => {
-    const created = cron.createTask(options.cron, ({ date }) => tick(date, "schedule"), {
-      timezone: options.timezone,
-      logger: silent,
-      suppressMissedWarning: true,
-      missedExecutionTolerance: toleranceMs,
-    });
-    created.on("execution:missed", ({ date }) => tick(date, "catch-up"));
-    void created.start();
-    return created;
-  };
-  const gapMs = () => {
-    const [first, second] = task.getNextRuns(2);
-    return first && second ? second.getTime() - first.getTime() : 0;
-  };
-
-  let task = create();
+  const slots = createSlots(options.cron, options.timezone);
+  let nextMs = slots.next(1)[0]?.getTime() ?? Number.POSITIVE_INFINITY;
   let offsetMs = clock.now() - clock.monotonicMs();
-  const watch = setInterval(() => {
-    const jumpMs = clock.now() - clock.monotonicMs() - offsetMs;
-    if (Math.abs(jumpMs) < clockJumpMs) return;
-    offsetMs += jumpMs;
-    options.onClockJump?.(jumpMs);
-    void task.destroy();
-    task = create();
-    if (jumpMs > 0) tick(new Date(clock.now()), "catch-up");
-  }, clockCheckMs);
+  let last = { slotMs: Number.NEGATIVE_INFINITY, atMs: Number.NEGATIVE_INFINITY };
 
+  const tick = (slotMs: number, trigger: Trigger) => {
+    const atMs = clock.monotonicMs();
+    const [first, second] = slots.next(2);
+    const gapMs = first && second ? second.getTime() - first.getTime() : 0;
+    // After the clock was set back a little, a slot comes round a second time.
+    if (slotMs <= last.slotMs && atMs - last.atMs < gapMs / 2) return;
+    last = { slotMs, atMs };
+    options.onTick(trigger);
+  };
+  const wake = () => {
+    const nowMs = clock.now();
+    const jumpMs = nowMs - clock.monotonicMs() - offsetMs;
+    const isJump = Math.abs(jumpMs) >= clockJumpMs;
+    if (isJump) {
+      offsetMs += jumpMs;
+      options.onClockJump?.(jumpMs);
+      if (jumpMs > 0) tick(nowMs, "catch-up");
+    } else if (nowMs >= nextMs) {
+      tick(nextMs, nowMs - nextMs > toleranceMs ? "catch-up" : "schedule");
+    }
+    if (isJump || nowMs >= nextMs) nextMs = slots.next(1)[0]?.getTime() ?? Number.POSITIVE_INFINITY;
+    timer = setTimeout(wake, waitMs());
+  };
+  const waitMs = () => Math.max(0, Math.min(nextMs - clock.now(), clockCheckMs));
+
+  let timer = setTimeout(wake, waitMs());
   return {
     stop() {
-      clearInterval(watch);
-      void task.destroy();
+      clearTimeout(timer);
+      slots.close();
     },
   };
 }
 
-/** The next `count` times at which the schedule fires. */
+/** The next `count` times at which the schedule fires. Throws when there is none. */
 export function nextTicks(expression: string, timezone: string, count: number): Date[] {
+  const slots = createSlots(expression, timezone);
+  try {
+    return slots.next(count);
+  } finally {
+    slots.close();
+  }
+}
+
+/** A task that is never started: it only computes. */
+function createSlots(expression: string, timezone: string) {
   const task = cron.createTask(expression, () => {}, { timezone, logger: silent });
-  const times = task.getNextRuns(count);
-  void task.destroy();
-  return times;
+  return {
+    next: (count: number) => task.getNextRuns(count),
+    /** node-cron keeps a list of its tasks. */
+    close: () => void task.destroy(),
+  };
 }

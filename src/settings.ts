@@ -3,6 +3,7 @@ import { z } from "zod";
 import { levelNames } from "./auth0/log-types.ts";
 import { parseStartPosition, startPositionForms } from "./auth0/start-position.ts";
 import { describe } from "./core/errors.ts";
+import { nextTicks } from "./schedule.ts";
 
 /** One environment variable: what it may hold, and what an error says of it. */
 interface Setting {
@@ -61,10 +62,7 @@ export const settings = {
     default: "cloudwatch",
   },
   SCHEDULE: {
-    // node-cron takes steps that no field has, such as */90, and then fires every hour.
-    schema: text.refine(
-      (value) => /^\S+( +\S+){4,5}$/.test(value) && !/\/([6-9]\d|\d{3,})/.test(value) && cron.validate(value),
-    ),
+    schema: text.refine(isSchedule),
     expected: "a cron expression of 5 fields, or of 6 with the seconds first",
     default: "*/5 * * * *",
   },
@@ -152,7 +150,7 @@ export const settings = {
 
 export type SettingName = keyof typeof settings;
 export type SettingValue<N extends SettingName> = z.output<(typeof settings)[N]["schema"]>;
-export type DestinationName = (typeof destinationNames)[number];
+type DestinationName = (typeof destinationNames)[number];
 
 /** One pipeline as `DESTINATION` names it. */
 export interface PipelineName {
@@ -171,6 +169,25 @@ function parseDestinations(value: string, context: z.RefinementCtx): readonly Pi
   if (pipelines.every(known) && names.size === pipelines.length) return pipelines;
   context.addIssue({ code: "custom", message: "unknown or repeated" });
   return z.NEVER;
+}
+
+/** How many values each field has, seconds first. */
+const fieldSizes = [60, 60, 24, 31, 12, 7];
+
+function isSchedule(value: string): boolean {
+  const fields = value.split(/ +/);
+  if (fields.length < 5 || fields.length > 6 || !cron.validate(value)) return false;
+  // node-cron takes a step that is longer than its field, such as */90, and then fires at another pace.
+  const sizes = fieldSizes.slice(-fields.length);
+  const isLong = (field: string, size = 0) =>
+    field.split(",").some((part) => Number(part.split("/")[1]) > size);
+  if (fields.some((field, index) => isLong(field, sizes[index]))) return false;
+  try {
+    return nextTicks(value, "UTC", 1).length === 1;
+  } catch {
+    // Never, as on 30 February.
+    return false;
+  }
 }
 
 function isTimeZone(name: string): boolean {

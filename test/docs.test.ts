@@ -46,7 +46,7 @@ test("filledIn holds what an empty environment is told to set, and nothing else"
 /** The rows of the table under a heading, as cells without their vertical bars. */
 function tableUnder(page: string, heading: string): string[][] {
   const [, section = ""] = page.split(new RegExp(`^#+ ${heading}$`, "m"));
-  const [table = ""] = /^\|.*\n\|[-|]+\n(?:\|.*\n)+/m.exec(section) ?? [];
+  const [table = ""] = /^\|.*\n\|[-| ]+\n(?:\|.*\n)+/m.exec(section) ?? [];
   const rows = table.trimEnd().split("\n").slice(2);
   return rows.map((row) =>
     row

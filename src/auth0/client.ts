@@ -44,7 +44,7 @@ export interface Auth0Client {
   grantedScopes(): readonly string[] | null;
 }
 
-export interface GetOptions<T> {
+interface GetOptions<T> {
   readonly signal: AbortSignal;
   /** Scope to name when Auth0 answers 403. */
   readonly scope: string;
@@ -176,7 +176,7 @@ function tokenError(
     return new ExportError("transient", message);
   }
   const secret = options.clientAssertionKey ? "AUTH0_CLIENT_ASSERTION_KEY_FILE" : "AUTH0_CLIENT_SECRET";
-  const advice = `check AUTH0_DOMAIN, AUTH0_CLIENT_ID and ${secret}, and that the application is authorized for the Auth0 Management API`;
+  const advice = `check AUTH0_DOMAIN, AUTH0_CLIENT_ID and ${secret}, AUTH0_AUDIENCE if the domain is a custom one, and that the application is authorized for the Auth0 Management API`;
   return new ExportError("auth", `${what}; ${advice}`);
 }
 

@@ -1,7 +1,7 @@
 import { ExportError } from "../core/errors.ts";
 import type { Clock, LogEvent, Notice, Position, Source, Start } from "../core/types.ts";
 import { type Answer, type Auth0Client, excerpt } from "./client.ts";
-import { cursorAt, cursorBefore, oldestCursor, readCursor, timeOfId } from "./log-id.ts";
+import { cursorAt, cursorBefore, isAfter, oldestCursor, readCursor, timeOfId } from "./log-id.ts";
 import { parseEvent, parsePage } from "./page.ts";
 import { parseStartPosition } from "./start-position.ts";
 
@@ -36,6 +36,8 @@ export function createLogs({ client, clock, settleMs }: LogsOptions): Source {
     );
 
   return {
+    isAfter,
+
     async start(from, signal) {
       const position = parseStartPosition(from, clock.now());
       switch (position.kind) {

@@ -47,7 +47,7 @@ function toEvent(item: unknown, raw: string, nowMs: number): LogEvent {
 
 /** JSON has line breaks only between its tokens, so they go without touching a value. */
 function oneLine(raw: string): string {
-  return /[\r\n]/.test(raw) ? raw.replace(/[\r\n]\s*/g, "") : raw;
+  return raw.includes("\n") || raw.includes("\r") ? raw.replace(/[\r\n]\s*/g, "") : raw;
 }
 
 function parseJson(text: string): unknown {

@@ -1,4 +1,5 @@
 import type { Clock } from "../core/types.ts";
+import { readRetryAfter } from "../lib/retry-after.ts";
 
 /** Longest wait for a service's word, so that a bogus header cannot park us for a day; then we ask again. */
 const maxWaitMs = 10 * 60_000;
@@ -48,13 +49,8 @@ export function createRateLimit(clock: Clock): RateLimit {
 export function retryAfterMs(headers: Headers, nowMs: number): number | undefined {
   // The service's own clock, so that a wrong local one neither hurries nor parks us.
   const serverNowMs = Date.parse(headers.get("date") ?? "") || nowMs;
-  const bounded = (waitMs: number) => Math.min(Math.max(waitMs, 0), maxWaitMs);
-  const retryAfter = headers.get("retry-after");
-  if (retryAfter !== null && /^\d+(\.\d+)?$/.test(retryAfter)) return bounded(Number(retryAfter) * 1_000);
-  const dateMs = Date.parse(retryAfter ?? "");
-  if (!Number.isNaN(dateMs)) return bounded(dateMs - serverNowMs);
   const resetSeconds = Number(headers.get("x-ratelimit-reset") ?? Number.NaN);
-  return Number.isFinite(resetSeconds) && resetSeconds > 0
-    ? bounded(resetSeconds * 1_000 - serverNowMs)
-    : undefined;
+  const untilResetMs = resetSeconds > 0 ? resetSeconds * 1_000 - serverNowMs : undefined;
+  const waitMs = readRetryAfter(headers.get("retry-after"), serverNowMs) ?? untilResetMs;
+  return waitMs === undefined ? undefined : Math.min(Math.max(waitMs, 0), maxWaitMs);
 }

@@ -11,8 +11,9 @@ export async function show(options: GlobalOptions): Promise<void> {
     mode: "read",
     clock: context.clock,
   });
-  for (const { name } of context.chosen)
+  for (const { name } of context.chosen) {
     await printCheckpoint(name, await store.checkpoint(name), options.json);
+  }
 }
 
 /** Moves the checkpoint of each chosen pipeline. Throws `locked` while another process owns the state folder. */

@@ -1,10 +1,10 @@
 import http from "node:http";
 import type { Tools } from "../compose.ts";
 import { loadConfig, readEnvironment, secretsIn } from "../config.ts";
-import { ExportError } from "../core/errors.ts";
+import { asExportError, ExportError } from "../core/errors.ts";
 import type { RunRecord } from "../core/types.ts";
 import { systemClock } from "../lib/clock.ts";
-import { createLog } from "../lib/log.ts";
+import { createLog, type Log } from "../lib/log.ts";
 import { createRedactor } from "../lib/redact.ts";
 import type { PipelineName } from "../settings.ts";
 
@@ -39,9 +39,21 @@ export async function openContext(options: GlobalOptions): Promise<Context> {
     pretty: process.stderr.isTTY === true,
     redact: redactor.redact,
   });
+  endOnUnexpected(log);
   for (const warning of loaded.warnings) log.warn(warning);
   if (config.proxyEnv) useProxy(config.proxyEnv);
   return { config, clock: systemClock, log, redactor, chosen: choose(config.pipelines, options.pipeline) };
+}
+
+/** What nobody caught ends the process as a bug, and through the log, which knows what must not be shown. */
+function endOnUnexpected(log: Log): void {
+  for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(event, (thrown: unknown) => {
+      const error = asExportError(thrown);
+      log.error({ err: error }, error.message);
+      process.exit(70);
+    });
+  }
 }
 
 /** Sends what goes through `fetch` and the default agents, Auth0 and Slack, through the proxy. */
@@ -53,18 +65,40 @@ function useProxy(proxyEnv: Readonly<Record<string, string | undefined>>): void 
   http.setGlobalProxyFromEnv({ ...proxyEnv });
 }
 
+/** The name under which a bounded replay keeps its own checkpoint, history and dead letters. */
+export function replayName(pipeline: string): string {
+  return `${pipeline}/replay`;
+}
+
 function choose(pipelines: readonly PipelineName[], name: string | undefined): readonly PipelineName[] {
   if (name === undefined) return pipelines;
   const chosen = pipelines.filter((pipeline) => pipeline.name === name);
   if (chosen.length > 0) return chosen;
-  const names = pipelines.map((pipeline) => pipeline.name).join(", ");
-  throw new ExportError("config", `--pipeline: expected one of ${names}; got "${name}"`);
+  throw unknownPipeline(name, pipelines);
 }
 
-/** Writes a line to stdout; resolves once it is written, so that the process may exit. */
+/** As `openContext`, for commands that only look: they may be asked for a bounded replay's name, too. */
+export async function openForReading({ pipeline, ...options }: GlobalOptions): Promise<Context> {
+  const context = await openContext(options);
+  const names = context.chosen.flatMap(({ name }) => [name, replayName(name)]);
+  if (pipeline !== undefined && !names.includes(pipeline)) throw unknownPipeline(pipeline, context.chosen);
+  return context;
+}
+
+function unknownPipeline(name: string, pipelines: readonly PipelineName[]): ExportError {
+  const names = pipelines.map((pipeline) => pipeline.name).join(", ");
+  return new ExportError("config", `--pipeline: expected one of ${names}; got "${name}"`);
+}
+
+/** Writes a line to stdout; resolves once it is written, so that the process may exit. Ends it when nobody reads on. */
 export function print(line: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    process.stdout.write(`${line}\n`, (error) => (error ? reject(error) : resolve()));
+    process.stdout.write(`${line}\n`, (error) => {
+      if (!error) return resolve();
+      // `history | head` has seen enough.
+      if ("code" in error && error.code === "EPIPE") process.exit(0);
+      reject(error);
+    });
   });
 }
 

@@ -6,8 +6,15 @@ import { createShutdown } from "../lib/shutdown.ts";
 import type { PipelineName } from "../settings.ts";
 import { openStore } from "../state/sqlite.ts";
 import type { Store, StoredDeadLetter } from "../state/store.ts";
-import { type Context, type GlobalOptions, isoTime, openContext, print } from "./context.ts";
-import { replayName } from "./replay.ts";
+import {
+  type Context,
+  type GlobalOptions,
+  isoTime,
+  openContext,
+  openForReading,
+  print,
+  replayName,
+} from "./context.ts";
 import { table } from "./table.ts";
 
 /** Read and sent at a time. */
@@ -18,7 +25,7 @@ interface ListOptions extends GlobalOptions {
 }
 
 export async function list(options: ListOptions): Promise<void> {
-  const { config, clock } = await openContext(options);
+  const { config, clock } = await openForReading(options);
   await using store = await openStore({ dir: config.checkpointDir, mode: "read", clock });
   const letters = await store.deadLetters({ pipeline: options.pipeline, limit: options.limit });
   if (options.json) {
@@ -38,7 +45,7 @@ function summary({ pipeline, event, atMs, reason }: StoredDeadLetter) {
 }
 
 export async function exportAll(options: GlobalOptions): Promise<void> {
-  const { config, clock } = await openContext(options);
+  const { config, clock } = await openForReading(options);
   await using store = await openStore({ dir: config.checkpointDir, mode: "read", clock });
   for await (const letters of pages(store, options.pipeline)) {
     for (const { pipeline, atMs, reason, event } of letters) {

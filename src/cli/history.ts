@@ -1,6 +1,6 @@
 import { openStore } from "../state/sqlite.ts";
 import type { StoredRun } from "../state/store.ts";
-import { type GlobalOptions, isoTime, openContext, print, recordAsJson } from "./context.ts";
+import { type GlobalOptions, isoTime, openForReading, print, recordAsJson } from "./context.ts";
 import { table } from "./table.ts";
 
 interface HistoryOptions extends GlobalOptions {
@@ -9,7 +9,7 @@ interface HistoryOptions extends GlobalOptions {
 }
 
 export async function history(options: HistoryOptions): Promise<void> {
-  const { config, clock } = await openContext(options);
+  const { config, clock } = await openForReading(options);
   await using store = await openStore({ dir: config.checkpointDir, mode: "read", clock });
   const { pipeline, failed: failedOnly, limit } = options;
   const runs = await store.runs({ pipeline, failedOnly, limit });

@@ -34,7 +34,9 @@ export async function openOperation(context: Context): Promise<Operation> {
   const { redact } = context.redactor;
   const reporter = composeReporter(context, store);
   const { stop, abort } = shutdown;
-  return { pipelines, around: { store, reporter, clock, log, redact, stop, abort }, shutdown };
+  const { retentionDays } = config.auth0;
+  const retentionMs = retentionDays === null ? null : retentionDays * 86_400_000;
+  return { pipelines, around: { store, reporter, clock, log, redact, retentionMs, stop, abort }, shutdown };
 }
 
 function composeReporter({ config, clock, log }: Context, store: Store): Reporter {

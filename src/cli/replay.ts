@@ -6,17 +6,12 @@ import type { Cursor, Source } from "../core/types.ts";
 import { execute } from "../execute.ts";
 import type { Store } from "../state/store.ts";
 import { rememberedStart } from "./checkpoint.ts";
-import { type Context, type GlobalOptions, openContext } from "./context.ts";
+import { type Context, type GlobalOptions, openContext, replayName } from "./context.ts";
 import { finish, openOperation, refuseJsonBesideStdout } from "./operate.ts";
 
 interface ReplayOptions extends GlobalOptions {
   readonly from: string;
   readonly to?: string;
-}
-
-/** The name under which a bounded replay keeps its own checkpoint, history and dead letters. */
-export function replayName(pipeline: string): string {
-  return `${pipeline}/replay`;
 }
 
 /**
@@ -35,7 +30,7 @@ export async function replay(options: ReplayOptions): Promise<never> {
   const replays: Pipeline[] = [];
   for (const pipeline of pipelines) {
     if (until === null) replays.push(await rewound(pipeline, from, store, context, shutdown.stop));
-    else replays.push(bounded(pipeline, from, until));
+    else replays.push(await resumable(bounded(pipeline, from, until), store));
   }
   // Whoever replays a stretch sees how it ends; a report would speak of a next scheduled run, and there is none.
   const reporter = until === null ? around.reporter : { report: async () => {} };
@@ -59,7 +54,7 @@ async function rewound(
   const start = await pipeline.source.start(from, signal);
   const checkpoint = await store.checkpoint(pipeline.name);
   const current = checkpoint?.cursor ?? null;
-  if (current !== null && isAfter(start.cursor, current)) {
+  if (current !== null && pipeline.source.isAfter(start.cursor, current)) {
     const message = `--from ${from} is after the checkpoint ${current} of ${pipeline.name}: the events between them would be skipped. Run "auth0-log-exporter run" to export them, or "auth0-log-exporter checkpoint set" to skip them on purpose`;
     throw new ExportError("config", message);
   }
@@ -67,9 +62,17 @@ async function rewound(
   return pipeline;
 }
 
+/** Goes on with an interrupted replay of the same bounds, and forgets one of others. */
+async function resumable(replay: Pipeline, store: Store): Promise<Pipeline> {
+  const checkpoint = await store.checkpoint(replay.name);
+  if (checkpoint?.startFrom !== replay.startFrom) await store.removeCheckpoint(replay.name);
+  return replay;
+}
+
 /** A pipeline that reads up to and including `until` and leaves the checkpoint of the one it comes from alone. */
 function bounded(pipeline: Pipeline, from: string, until: Cursor): Pipeline {
   const source: Source = {
+    ...pipeline.source,
     start: (_bounds, signal) => pipeline.source.start(from, signal),
     async *read(after, signal) {
       let { cursor } = after;

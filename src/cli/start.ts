@@ -15,14 +15,8 @@ export async function start(options: GlobalOptions): Promise<never> {
     await tellSlack(thrown, options);
     throw thrown;
   });
-  const { config, log } = context;
+  const { config } = context;
   const { pipelines, around, shutdown } = operation;
-  for (const event of ["uncaughtException", "unhandledRejection"] as const) {
-    process.on(event, (thrown: unknown) => {
-      log.error({ err: thrown }, "unexpected error; please report this");
-      process.exit(70);
-    });
-  }
   const exitCode = await runDaemon({ ...around, config, pipelines, shutdown });
   return shutdown.exit(exitCode);
 }

@@ -11,6 +11,7 @@
 import { type Batch, fillBatches, readAhead } from "./batch.ts";
 import { type Delivery, deliver } from "./deliver.ts";
 import { asExportError, ExportError } from "./errors.ts";
+import { abortable } from "./retry.ts";
 import type {
   Checkpoint,
   Clock,
@@ -219,14 +220,17 @@ async function startPosition(
     return { cursor: checkpoint.cursor, confirmedAtMs: checkpoint.drainedAtMs };
   }
   const startFrom = pipeline.startFrom ?? "oldest";
-  const { cursor, eventTimeMs } = await pipeline.source.start(startFrom, signal);
+  const { cursor, eventTimeMs } = await abortable(pipeline.source.start(startFrom, signal), signal);
   await pipeline.store.commit(pipeline.name, checkpoint.epoch, {
     cursor,
     eventTimeMs,
     drainedAtMs: null,
     startFrom,
   });
-  if (checkpoint.cursor !== null) addNotice(tally, options, startNotice(startFrom, checkpoint, eventTimeMs));
+  if (checkpoint.cursor !== null) {
+    const isForward = pipeline.source.isAfter(cursor, checkpoint.cursor);
+    addNotice(tally, options, startNotice(startFrom, checkpoint, isForward));
+  }
   tally.to = cursor;
   tally.eventTimeMs = eventTimeMs;
   return { cursor, confirmedAtMs: null };
@@ -280,11 +284,10 @@ function deadLetterNotice(rejected: number, first: Refused): Notice {
   return { kind: "dead-letter", lost: false, message };
 }
 
-function startNotice(startFrom: string, before: Checkpoint, eventTimeMs: number | null): Notice {
-  const forward = before.eventTimeMs !== null && eventTimeMs !== null && eventTimeMs > before.eventTimeMs;
-  const consequence = forward ? "events between them are not exported" : "events after it are sent again";
-  const message = `START_FROM changed from ${before.startFrom ?? "unset"} to ${startFrom}: the checkpoint moved away from ${before.cursor}; ${consequence}.`;
-  return { kind: "start", lost: forward, message };
+function startNotice(startFrom: string, before: Checkpoint, isForward: boolean): Notice {
+  const consequence = isForward ? "events in between are not exported" : "events in between are sent again";
+  const message = `START_FROM changed from ${before.startFrom ?? "unset"} to ${startFrom}: the checkpoint moved ${isForward ? "forward" : "back"} from ${before.cursor}; ${consequence}.`;
+  return { kind: "start", lost: isForward, message };
 }
 
 function runError({ kind, message }: ExportError, batch: Batch | null): RunError {

@@ -31,7 +31,7 @@ export interface LogEvent {
 
 /** Something a person must hear of although the run goes on. `lost`: events are or may be gone. */
 export interface Notice {
-  readonly kind: "gap" | "start" | "dead-letter";
+  readonly kind: "gap" | "start" | "dead-letter" | "retention";
   readonly lost: boolean;
   readonly message: string;
 }
@@ -61,6 +61,8 @@ export interface Source {
   start(from: string, signal: AbortSignal): Promise<Start>;
   /** Pages, oldest first, strictly after `after`; returns when caught up. Waits out rate limits and passing faults. */
   read(after: Position, signal: AbortSignal): AsyncIterable<Page>;
+  /** Whether `a` stands for a later place in the log than `b`. */
+  isAfter(a: Cursor, b: Cursor): boolean;
 }
 
 export interface Refused {

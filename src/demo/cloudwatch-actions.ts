@@ -23,7 +23,7 @@ export interface StandInCounts {
   rejected: number;
 }
 
-export interface StoredEvent extends InputEvent {
+interface StoredEvent extends InputEvent {
   readonly group: string;
   readonly stream: string;
 }

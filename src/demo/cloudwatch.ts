@@ -8,10 +8,9 @@ type Action = keyof typeof actions;
 
 /**
  * `reset`: resets the connection before the body is read. `reset-after-accept`: carries the request out, then
- * resets the connection. `hang`, `hang-after-accept`: the same, but never answers. `hang-in-body`: sends half of the
- * answer. `html`: a page with status 200,
- * as a captive portal sends it. `empty`: status 200 with neither a body nor a request ID. `throttle`: 400
- * ThrottlingException.
+ * resets the connection. `hang`, `hang-after-accept`: the same, but never answers. `hang-in-body`: answers with the
+ * head and the first byte. `html`: a page with status 200, as a captive portal sends it. `empty`: status 200 with
+ * neither a body nor a request ID. `throttle`: 400 ThrottlingException.
  */
 type FaultName =
   | "reset"

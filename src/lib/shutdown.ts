@@ -27,18 +27,24 @@ export function createShutdown(options: { graceMs: number; log: Log }): Shutdown
     );
     abort.abort(new DOMException("the program is stopping", "AbortError"));
   };
-  const begin = (reason: string) => {
-    if (stop.signal.aborted) return cancel(`${reason} again`);
-    log.info(`${reason}: stopping; a second signal stops at once`);
-    stop.abort(new DOMException("the program is stopping", "AbortError"));
-    setTimeout(() => cancel("the grace period is running out"), graceMs * 0.75).unref();
-    setTimeout(() => {
+  let end: NodeJS.Timeout | null = null;
+  /** Ends the process when the grace period is over. */
+  const limit = () => {
+    end ??= setTimeout(() => {
       const open = [...closers.map(({ name }) => name), ...new Set(process.getActiveResourcesInfo())].join(
         ", ",
       );
       log.error(`did not stop within ${graceMs / 1_000} s; still open: ${open}`);
       process.exit(1);
     }, graceMs).unref();
+    return end;
+  };
+  const begin = (reason: string) => {
+    if (stop.signal.aborted) return cancel(`${reason} again`);
+    log.info(`${reason}: stopping; a second signal stops at once`);
+    stop.abort(new DOMException("the program is stopping", "AbortError"));
+    setTimeout(() => cancel("the grace period is running out"), graceMs * 0.75).unref();
+    limit();
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => begin(signal));
 
@@ -48,6 +54,8 @@ export function createShutdown(options: { graceMs: number; log: Log }): Shutdown
     begin,
     onClose: (name, close) => closers.push({ name, close }),
     async exit(code) {
+      // Holds the process, which would otherwise end without a word when a closer waits for nothing.
+      limit().ref();
       for (let closer = closers.at(-1); closer; closer = closers.at(-1)) {
         try {
           await closer.close();

@@ -219,7 +219,7 @@ function findWarnings(
 }
 
 function isWarning({ kind, lost }: Notice): boolean {
-  return lost || kind === "dead-letter";
+  return lost || kind === "dead-letter" || kind === "retention";
 }
 
 /** Dead letters are one matter; what is lost is another one at each checkpoint. */

@@ -195,11 +195,12 @@ function errorText({
 
 function resumeText({ pipeline, from, to }: RunRecord): string {
   const resumes = "The next scheduled run resumes from there by itself.";
+  const byHand = "To replay from it by hand, with the exporter stopped:";
   const cursor = to ?? from;
   if (cursor === null) return `The run ended before it was read. ${resumes}`;
   const command = `auth0-log-exporter replay --pipeline ${shellWord(pipeline)} --from ${shellWord(cursor)}`;
   const shown = `${code(cursor, maxNameChars)}\n${resumes}`;
-  return `${shown} To replay from it by hand:\n${code(command, maxCommandChars)}`;
+  return `${shown} ${byHand}\n${code(command, maxCommandChars)}`;
 }
 
 function warningTexts({ rejected, notices, crashedAtMs }: Warnings): SlackText[] {
@@ -237,7 +238,7 @@ function advice(kind: ExportErrorKind): string {
     case "locked":
       return "Stop the other process, or give this one another CHECKPOINT_DIR.";
     case "auth":
-      return "Check the credentials and permissions that the error names. `auth0-log-exporter check` tells what is missing.";
+      return "Check the credentials and permissions that the error names; `auth0-log-exporter check` tries them, writing excepted.";
     case "rate_limited":
       return "Nothing, if it passes. If it stays: find out what else uses up the limit, or run less often.";
     case "transient":

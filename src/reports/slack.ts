@@ -3,6 +3,7 @@ import { abortable, retry } from "../core/retry.ts";
 import type { Clock } from "../core/types.ts";
 import type { Log } from "../lib/log.ts";
 import { createRedactor } from "../lib/redact.ts";
+import { readRetryAfter } from "../lib/retry-after.ts";
 import type { SlackMessage } from "./slack-message.ts";
 
 /** One message a second for each webhook (https://docs.slack.dev/apis/web-api/rate-limits). */
@@ -118,7 +119,8 @@ function createSender(url: string, clock: Clock) {
     const { answer } = seen;
     if (!answer) throw connectionError(failure, mayReconnect);
     if (answer.status === 429) {
-      const askedMs = retryAfterMs(answer.retryAfter, clock.now());
+      const retryAfterMs = readRetryAfter(answer.retryAfter, clock.now()) ?? minGapMs;
+      const askedMs = Math.min(Math.max(retryAfterMs, minGapMs), maxPauseMs);
       pauseUntilMs = clock.monotonicMs() + askedMs;
       throw pauseError(askedMs);
     }
@@ -129,13 +131,6 @@ function createSender(url: string, clock: Clock) {
 function pauseError(pauseMs: number): ExportError {
   const message = `Slack takes no more messages for ${Math.ceil(pauseMs / 1_000)} s (rate limit).`;
   return new ExportError("rate_limited", message, { retryAfterMs: pauseMs });
-}
-
-/** Seconds or an HTTP date (RFC 9110, section 10.2.3), as ms from now, within our bounds. */
-function retryAfterMs(header: string | null, nowMs: number): number {
-  const text = header?.trim() ?? "";
-  const askedMs = /^\d+$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - nowMs;
-  return Number.isNaN(askedMs) ? minGapMs : Math.min(Math.max(askedMs, minGapMs), maxPauseMs);
 }
 
 /** A connection that was never made sent nothing, so one more try cannot post twice. */

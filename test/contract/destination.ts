@@ -200,6 +200,23 @@ export function testDestination(
       assert.equal(harness.requests(), 0);
     });
 
+    test("can be stopped at any moment", async () => {
+      for (let ticks = 0; ticks < 40; ticks++) {
+        const stop = new AbortController();
+        const reason = new Error("stopped by the test");
+        const sending = harness.destination.send(sampleEvents(3), stop.signal);
+        const outcome = sending.then(
+          (result) => result,
+          (error: unknown) => error,
+        );
+        for (let tick = 0; tick < ticks; tick++) await (ticks % 2 ? nextTurn() : null);
+        stop.abort(reason);
+        const ended = await outcome;
+        if (ended !== reason) assert.deepEqual(ended, { rejected: [], unsent: [] });
+        assert.equal(getEventListeners(stop.signal, "abort").length, 0);
+      }
+    });
+
     test("leaves no listener on the signal, whether it succeeds or fails", async () => {
       for (const trouble of quickTroubles) {
         harness.meet(trouble);
@@ -260,6 +277,8 @@ export async function until(condition: () => boolean): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
+
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 function deepFreeze<T>(value: T): T {
   if (typeof value === "object" && value !== null) {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { describe, test } from "node:test";
 import {
   type CloudWatchStandIn,
@@ -260,11 +261,22 @@ describe("requests", () => {
     assert.equal((await call(standIn, "PutLogEvents", null)).type, "SerializationException");
   });
 
-  test("are remembered up to 10,000, at their sizes", async () => {
+  test("are remembered with what they carried", async () => {
     await using standIn = await open();
     await put(standIn, at(0));
     const [first] = standIn.requests;
     assert.deepEqual([first?.events, (first?.bytes ?? 0) > 50], [1, true]);
+  });
+
+  test("are forgotten from the 10,001st on, oldest first", async () => {
+    await using standIn = await open();
+    await put(standIn, at(0));
+    const socket = connect(Number(new URL(standIn.url).port), "127.0.0.1").resume();
+    socket.write("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".repeat(10_000));
+    while (standIn.counts.requests < 10_001) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(standIn.requests.length, 10_000);
+    assert.ok(!standIn.requests.some(({ action }) => action === "PutLogEvents"));
+    socket.destroy();
   });
 
   test("are held back by the latency", async () => {

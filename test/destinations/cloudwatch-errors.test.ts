@@ -152,6 +152,24 @@ describe("errors of CloudWatch Logs", () => {
     assert.match(error.message, /150 ms/);
     assert.equal(cloud.standIn.counts.events, 2);
   });
+
+  test("an answer that trickles in without end is transient at the deadline", {
+    timeout: 5_000,
+  }, async (t) => {
+    const server = createServer((_request, response) => {
+      response.writeHead(200, { "x-amzn-requestid": "x" });
+      const dripping = setInterval(() => response.write(" "), 10);
+      response.on("close", () => clearInterval(dripping));
+    });
+    t.after(() => server.close().closeAllConnections());
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await using cloud = await openCloudWatch({ endpoint, requestTimeoutMs: 200 });
+    const error = await errorOf(cloud.destination.send(sampleEvents(2), signal));
+    assert.deepEqual([error.kind, /no answer within 200 ms/.test(error.message)], ["transient", true]);
+    // The connection was given up too, or this would never end.
+    await new Promise((resolve) => server.close(resolve));
+  });
 });
 
 describe("what the SDK finds by itself", () => {

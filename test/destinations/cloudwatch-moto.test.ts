@@ -24,9 +24,11 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-describe("CloudWatch Logs as moto sees it", {
-  skip: !isThere && "moto_server is not on PATH: pip install 'moto[server,logs]'",
-}, () => {
+const name = "CloudWatch Logs as moto sees it";
+if (isThere) describe(name, testAgainstMoto);
+else test(name, { skip: "moto_server is not on PATH: pip install 'moto[server,logs]'" });
+
+function testAgainstMoto(): void {
   let moto: ChildProcess;
   let endpoint: string;
   let reader: CloudWatchLogsClient;
@@ -36,6 +38,7 @@ describe("CloudWatch Logs as moto sees it", {
     const port = await freePort();
     endpoint = `http://127.0.0.1:${port}`;
     moto = spawn("moto_server", ["-H", "127.0.0.1", "-p", String(port)], { stdio: "ignore" });
+    reader = new CloudWatchLogsClient({ endpoint, region, credentials });
     const deadlineMs = performance.now() + 30_000;
     for (;;) {
       const isUp = await fetch(endpoint).then(
@@ -46,7 +49,6 @@ describe("CloudWatch Logs as moto sees it", {
       assert.ok(moto.exitCode === null && performance.now() < deadlineMs, "moto_server did not come up");
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    reader = new CloudWatchLogsClient({ endpoint, region, credentials });
   });
   after(async () => {
     reader.destroy();
@@ -160,4 +162,4 @@ describe("CloudWatch Logs as moto sees it", {
     });
     assert.equal((await cloud.destination.check(signal))[0]?.ok, false);
   });
-});
+}

@@ -314,12 +314,13 @@ describe("a missing log group or stream", () => {
     cloud.standIn.requests.map(({ action, status }) => `${action} ${status}`);
 
   test("is created, once for all sends in flight, and the events are delivered", async () => {
-    await using cloud = await openCloudWatch({ create: true }, { groups: {} });
+    // Every send learns that the stream is missing long before it is there.
+    await using cloud = await openCloudWatch({ create: true }, { groups: {}, latencyMs: 50 });
     const sends = sampleEvents(8).map((event) => cloud.destination.send([event], signal));
     for (const result of await Promise.all(sends)) assert.deepEqual(result, { rejected: [], unsent: [] });
     assert.equal(cloud.standIn.events(group, stream).length, 8);
-    assert.equal(actions(cloud).filter((action) => action === "CreateLogGroup 200").length, 1);
-    assert.equal(actions(cloud).filter((action) => action === "CreateLogStream 200").length, 1);
+    const created = actions(cloud).filter((action) => action.startsWith("Create"));
+    assert.deepEqual(created, ["CreateLogStream 400", "CreateLogGroup 200", "CreateLogStream 200"]);
   });
 
   test("only the stream is created in a group that is there", async () => {
@@ -349,6 +350,14 @@ describe("a missing log group or stream", () => {
       });
       assert.deepEqual(actions(cloud), ["PutLogEvents 400"]);
     }
+  });
+
+  test("whose name AWS keeps for itself costs no event its delivery", async () => {
+    await using cloud = await openCloudWatch({ create: true, logGroupName: "new" });
+    const message = "1 validation error detected: something about the name";
+    const body = JSON.stringify({ __type: "InvalidParameterException", message });
+    cloud.standIn.faults.push({ status: 400, body, on: "CreateLogGroup" });
+    await assert.rejects(cloud.destination.send(sampleEvents(1), signal), { kind: "permanent" });
   });
 
   test("names the action that is not allowed when it cannot be created", async () => {

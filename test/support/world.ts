@@ -78,12 +78,17 @@ export function createWorld(options: WorldOptions) {
     return accepted.has(item.id) || deadLetters.has(item.id) || skippedIds.has(item.id) || !accepts(item);
   }
 
+  function assertSafe(cursor: string): void {
+    const start = commits.findLast(({ startFrom }) => startFrom !== undefined)?.cursor ?? "";
+    const undone = events.find((item) => item.id > start && item.id <= cursor && !isDone(item));
+    if (undone) throw new Error(`the cursor ${cursor} passed ${undone.id}, which is not done`);
+    if (checkpoint.cursor !== null && cursor < checkpoint.cursor) throw new Error("the cursor went back");
+  }
+
   function commit(next: Progress): void {
     for (const letter of next.deadLetters ?? []) deadLetters.add(letter.event.id);
-    const undone = events.find((item) => item.id <= next.cursor && !isDone(item));
-    if (undone) throw new Error(`the cursor ${next.cursor} passed ${undone.id}, which is not done`);
-    if (checkpoint.cursor !== null && next.cursor < checkpoint.cursor)
-      throw new Error("the cursor went back");
+    // A start setting moves the cursor to wherever a person wants it.
+    if (next.startFrom === undefined) assertSafe(next.cursor);
     commits.push(next);
     checkpoint = { ...checkpoint, ...next, startFrom: next.startFrom ?? checkpoint.startFrom };
   }
@@ -110,6 +115,7 @@ export function createWorld(options: WorldOptions) {
       },
       source: {
         start: () => at(process, () => ({ cursor: "", eventTimeMs: null })),
+        isAfter: (a, b) => a > b,
         async *read(after): AsyncGenerator<Page> {
           let cursor = after.cursor;
           for (;;) {

@@ -79,6 +79,7 @@ export function createClient(options: ClientOptions): Client {
       const deadline = startDeadline(signal, options.requestTimeoutMs);
       try {
         const { sdk, client } = await abortable(connect(), deadline.signal);
+        deadline.signal.throwIfAborted();
         const skewMs = client.config.systemClockOffset;
         const sending = send(client, sdk, { abortSignal: deadline.signal }).catch((thrown: unknown) => {
           // The SDK reads AWS's time from every answer; it was wrong about it if it has just changed its mind.

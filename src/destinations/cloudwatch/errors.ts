@@ -1,4 +1,5 @@
 import { describe, ExportError, type ExportErrorKind } from "../../core/errors.ts";
+import { readRetryAfter } from "../../lib/retry-after.ts";
 
 /** What the SDK throws. None of it leaves this folder: its hidden fields hold the signed request. */
 interface SdkError extends Error {
@@ -71,7 +72,8 @@ export function explain(thrown: unknown, call: Call, nowMs: number): Failure {
     ...classify(error, call),
     reason: reasonOf(error),
     text: `CloudWatch Logs, ${call.action}: ${wordsOf(error)}`,
-    retryAfterMs: retryAfter(error.$response?.headers, nowMs),
+    // A wait of nothing would be no back-off at all.
+    retryAfterMs: readRetryAfter(error.$response?.headers?.["retry-after"], nowMs) || undefined,
   };
 }
 
@@ -83,7 +85,7 @@ export function toExportError({ kind, text, advice, retryAfterMs }: Failure): Ex
 function reasonOf(error: SdkError): Failure["reason"] {
   if (error.$metadata?.httpStatusCode === 413) return "refused";
   // What names the group, the stream or the key holds for every part of the request.
-  if (refused.test(error.name) && !/logGroup|logStream|\bKMS\b/i.test(error.message)) return "refused";
+  if (refused.test(error.name) && !/log ?group|log ?stream|\bKMS\b/i.test(error.message)) return "refused";
   return reasons[error.name] ?? "other";
 }
 
@@ -98,8 +100,8 @@ function classify(error: SdkError, call: Call): Pick<Failure, "kind" | "advice">
   }
   if (name === "ClockSkew") return { kind: "transient", advice: "Set the clock." };
   if (isDenied(error)) return { kind: "auth", advice: authAdvice(error, call) };
-  if (isGarbled(error) || status === 200) return { kind: "transient", advice: proxyAdvice };
-  if (passing.test(name)) {
+  if (isGarbled(error)) return { kind: "transient", advice: proxyAdvice };
+  if (passing.test(name) || status === 200) {
     return { kind: "transient", advice: "If this persists, look at the network between here and AWS." };
   }
   if (/region is missing/i.test(error.message)) return { kind: "config", advice: "Set AWS_REGION." };
@@ -125,7 +127,8 @@ function authAdvice(error: SdkError, { action, logGroupName }: Call): string {
   }
   if (isGarbled(error)) return proxyAdvice;
   if (/^(AccessDenied|NotAuthorized)/.test(name)) {
-    return `Allow logs:${action} on arn:aws:logs:*:*:log-group:${logGroupName}:*.`;
+    const hint = action === "DescribeLogStreams" ? " Only this check needs it." : "";
+    return `Allow logs:${action} on arn:aws:logs:*:*:log-group:${logGroupName}:*.${hint}`;
   }
   if (/^(ExpiredToken|RequestExpired)/.test(name)) {
     return "Renew the credentials, and check this machine's clock.";
@@ -152,15 +155,4 @@ function wordsOf(error: SdkError): string {
   const [first = ""] = words.split(/\n|The Canonical String/i, 1);
   const short = first.length > maxWordsChars ? `${first.slice(0, maxWordsChars)}…` : first.trim();
   return status === undefined ? short : `${error.name} (HTTP ${status})${short && `: ${short}`}`;
-}
-
-/** RFC 9110, 10.2.3: whole seconds, or a date. */
-function retryAfter(
-  headers: Readonly<Record<string, string>> | undefined,
-  nowMs: number,
-): number | undefined {
-  const value = headers?.["retry-after"];
-  if (value === undefined) return undefined;
-  const waitMs = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - nowMs;
-  return waitMs > 0 ? waitMs : undefined;
 }

@@ -30,7 +30,8 @@ export function createCloudWatch(options: CloudWatchOptions): Destination {
       try {
         return [await stream.check(signal)];
       } catch (thrown) {
-        return [{ ok: false, text: `CloudWatch Logs: stopped before an answer came: ${describe(thrown)}` }];
+        const text = `CloudWatch Logs: stopped before it answered (${describe(thrown)})`;
+        return [{ ok: false, text, advice: "Check again." }];
       }
     },
     async close() {

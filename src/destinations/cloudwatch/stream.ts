@@ -52,7 +52,8 @@ export function createLogStream(options: StreamOptions): LogStream {
       const first = await putOnce(body, signal);
       if (!create || first.failure?.reason !== "not-found") return first;
       const notCreated = await provisioner.create(signal);
-      if (notCreated) return { failure: notCreated };
+      // Whatever was refused there, it was none of the events.
+      if (notCreated) return { failure: { ...notCreated, reason: "other" } };
       const second = await putOnce(body, signal);
       if (second.failure?.reason !== "not-found") return second;
       return {
@@ -130,6 +131,7 @@ function createProvisioner(call: CallAws, names: Names, log: Log) {
   return {
     /** Requests in flight together find the stream missing together; it is created once for all of them. */
     create(signal: AbortSignal): Promise<Failure | null> {
+      signal.throwIfAborted();
       creating ??= createAll().finally(() => {
         creating = undefined;
       });
