@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, it, mock, type TestContext } from "node:test";
+import cron from "node-cron";
 import { ExportError, type ExportErrorKind } from "../src/core/errors.ts";
 import type { Pipeline } from "../src/core/run.ts";
 import type { LogEvent, SendResult } from "../src/core/types.ts";
@@ -280,8 +281,10 @@ describe("stopping the daemon", () => {
     await using daemon = await startDaemon(t, {
       pipelines: (operation) => [pipelineOf(operation, 5).pipeline],
     });
+    const schedules = cron.getTasks().size;
     daemon.shutdown.begin("SIGTERM");
     assert.equal(await daemon.end(), 0);
+    assert.equal(cron.getTasks().size, schedules - 1);
     await daemon.machine.advance(20 * minute);
     assert.deepEqual(await daemon.history(), []);
     assert.equal(daemon.lines.at(-1)?.msg, "stopped");
