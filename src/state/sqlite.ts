@@ -1,7 +1,7 @@
-import { mkdirSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { ExportError } from "../core/errors.ts";
 import type { Clock } from "../core/types.ts";
+import { makeFolder } from "./folder.ts";
 import { lockFolder } from "./lock.ts";
 import { checkpointTable } from "./sqlite-checkpoints.ts";
 import { deadLetterTable } from "./sqlite-dead-letters.ts";
@@ -28,7 +28,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const { dir, mode } = options;
   try {
     if (mode === "read") return sqliteStore(openForReading(dir), options, () => {});
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeFolder(dir);
     const lock = lockFolder(dir, options.clock);
     try {
       return sqliteStore(openForWriting(dir), options, lock.release);

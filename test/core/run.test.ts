@@ -31,6 +31,32 @@ async function settle() {
   for (let turn = 0; turn < 50; turn++) await nextTurn();
 }
 
+/** Waits until the condition holds. */
+async function turnsUntil(condition: () => boolean) {
+  for (let turn = 0; turn < 10_000 && !condition(); turn++) await nextTurn();
+  assert.ok(condition(), String(condition));
+}
+
+/** The pipeline with a first batch that is not done before so many pages were read: the window behind it is full then. */
+function withFullWindow(pipeline: Pipeline, pages: number): Pipeline {
+  let read = 0;
+  const source: Pipeline["source"] = {
+    ...pipeline.source,
+    async *read(after, signal) {
+      for await (const page of pipeline.source.read(after, signal)) {
+        read++;
+        yield page;
+      }
+    },
+  };
+  const { destination } = sending(async (batch, signal) => {
+    if (first(batch) === 1) await turnsUntil(() => read === pages);
+    await settle();
+    return pipeline.destination.send(batch, signal);
+  });
+  return { ...pipeline, source, destination };
+}
+
 describe("a run", () => {
   it("drains the pipeline from its checkpoint, and records what it did", async () => {
     const world = worldOf(25);
@@ -222,6 +248,22 @@ describe("aborting a run", () => {
     assert.equal(world.accepted.size, 30);
   });
 
+  it("commits nothing of a window in which only some batches are delivered", async () => {
+    const world = worldOf(40);
+    const { abort, options } = signals();
+    const pipeline = withFullWindow(world.pipeline(), 4);
+    const partly = sending((batch, signal) =>
+      first(batch) === 21 ? new Promise(() => {}) : pipeline.destination.send(batch, signal),
+    );
+    const running = run({ ...pipeline, ...partly }, options);
+    await turnsUntil(() => world.accepted.has(event(11).id) && world.accepted.has(event(31).id));
+    await settle();
+    abort.abort(stopping);
+    const record = await running;
+    assert.deepEqual([record.outcome, record.to], ["stopped", event(10).id]);
+    assert.equal(world.checkpoint().cursor, event(10).id);
+  });
+
   it("ends at once although the destination never answers", { timeout: 5_000 }, async () => {
     const world = worldOf(10);
     const { abort, options } = signals();
@@ -249,13 +291,12 @@ describe("a failure", () => {
   const failingAt = (sequence: number, pipeline: Pipeline) =>
     sending(async (batch, signal) => {
       if (first(batch) === sequence) throw new ExportError("permanent", "refused");
-      for (let turn = 0; turn < 20; turn++) await nextTurn();
       return pipeline.destination.send(batch, signal);
     });
 
   it("of one batch commits what stands before it in the window, and names the batch", async () => {
-    const world = worldOf(100, [], 5);
-    const pipeline = world.pipeline();
+    const world = worldOf(50, [], 5);
+    const pipeline = withFullWindow(world.pipeline(), 5);
     const record = await run({ ...pipeline, ...failingAt(31, pipeline) }, signals().options);
     assert.equal(record.outcome, "failed");
     assert.deepEqual(record.error, {
@@ -479,20 +520,18 @@ describe("refused events", () => {
   });
 
   it("of a batch behind a failed one are not stored, as that batch is sent again", async () => {
-    const world = worldOf(30, [], 3);
-    const pipeline = world.pipeline();
-    const { destination } = refusing(pipeline, [25]);
+    const world = worldOf(40);
+    const pipeline = withFullWindow(world.pipeline(), 4);
+    const { destination } = refusing(pipeline, [35]);
     const failing = sending(async (batch, signal) => {
-      // The window has to hold all three before the first is done.
-      for (let turn = 0; turn < 50; turn++) await nextTurn();
-      if (first(batch) === 11) throw new ExportError("permanent", "refused");
+      if (first(batch) === 21) throw new ExportError("permanent", "refused");
       return destination.send(batch, signal);
     });
     const record = await run({ ...pipeline, ...failing }, signals().options);
-    assert.equal(record.outcome, "failed");
+    assert.deepEqual([record.outcome, record.to], ["failed", event(20).id]);
     assert.deepEqual([record.counts.rejected, record.notices], [0, []]);
     assert.equal(world.deadLetters.size, 0);
-    const next = await run({ ...pipeline, destination }, signals().options);
+    const next = await run({ ...world.pipeline(), ...refusing(world.pipeline(), [35]) }, signals().options);
     assert.deepEqual([next.counts.rejected, next.counts.delivered], [1, 19]);
   });
 });
