@@ -116,7 +116,9 @@ export function loadConfig(env: Environment): LoadedConfig {
   const slackUrl = get(slackName);
   const slackProblem = slackUrl === undefined ? null : slackUrlProblem(slackUrl);
   if (slackProblem) problems.push(`${slackName}: ${slackProblem}`);
-  const usesCloudWatch = pipelines.some(({ destination }) => destination === "cloudwatch");
+  // With a DESTINATION that is not right, every problem of the default one is told as well.
+  const usesCloudWatch =
+    pipelines.length === 0 || pipelines.some(({ destination }) => destination === "cloudwatch");
   const config = {
     auth0: readAuth0(get, problems),
     pipelines,
@@ -142,11 +144,12 @@ export function loadConfig(env: Environment): LoadedConfig {
     logLevel: get("EXPORTER_LOG_LEVEL"),
     proxyEnv: readProxy(env, problems),
   };
+  const misspelt = nameWarnings(env);
   if (problems.length > 0) {
-    const list = problems.map((problem) => `\n  - ${problem}`).join("");
+    const list = [...problems, ...misspelt].map((problem) => `\n  - ${problem}`).join("");
     throw new ExportError("config", `the settings are not right; nothing was started:${list}`);
   }
-  const warnings = [...typeWarnings(config.types), ...nameWarnings(env)];
+  const warnings = [...typeWarnings(config.types), ...misspelt];
   // With no problem found, every setting that has a default has a value.
   return { config: deepFreeze(config as Config), warnings, secrets: secretsIn(env) };
 }
@@ -295,13 +298,21 @@ const namesOfOthers = new Set([
   "NODE_EXTRA_CA_CERTS",
 ]);
 
+/** Who writes these means this program. */
+const ourPrefix = /^(AUTH0|CLOUDWATCH|SLACK|SCHEDULE|CHECKPOINT|EXPORTER)_/;
+
 function nameWarnings(env: Environment): string[] {
   const ours = Object.keys(settings);
   return Object.keys(env)
     .filter((name) => name.length > 5 && !ours.includes(name) && !namesOfOthers.has(name))
     .flatMap((name) => {
-      const [near] = nearest(name, ours, 2);
-      return near === undefined ? [] : [`${name} is not a setting of this program; did you mean ${near}?`];
+      const [prefix] = ourPrefix.exec(name) ?? [];
+      const near = nearest(name, ours, 2).slice(0, 1);
+      const siblings = prefix === undefined ? [] : ours.filter((other) => other.startsWith(prefix));
+      const meant = near.length > 0 ? near : siblings;
+      return meant.length === 0
+        ? []
+        : [`${name} is not a setting of this program; did you mean ${meant.join(" or ")}?`];
     });
 }
 

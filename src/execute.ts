@@ -1,6 +1,7 @@
 import { describe, ExportError } from "./core/errors.ts";
 import { type Pipeline, run } from "./core/run.ts";
 import type { Clock, RunRecord } from "./core/types.ts";
+import { limitHeap } from "./lib/heap.ts";
 import type { Log } from "./lib/log.ts";
 import type { Reporter } from "./reports/report.ts";
 import { retentionNotice, timeLeftMs } from "./retention.ts";
@@ -71,6 +72,7 @@ async function recordStart(
 
 async function watched(pipeline: Pipeline, options: ExecuteOptions): Promise<RunRecord> {
   const { clock, log, stop } = options;
+  limitHeap();
   const stalled = new AbortController();
   let progressAtMs = clock.monotonicMs();
   const watch = setInterval(() => {
@@ -84,6 +86,7 @@ async function watched(pipeline: Pipeline, options: ExecuteOptions): Promise<Run
       abort: AbortSignal.any([options.abort, stalled.signal]),
       onProgress: () => {
         progressAtMs = clock.monotonicMs();
+        limitHeap();
       },
       onNotice: ({ lost, message }) => log[lost ? "error" : "warn"]({ pipeline: pipeline.name }, message),
       onRetry: (error, waitMs) => {

@@ -58,7 +58,7 @@ export const settings = {
   AUTH0_LOG_RETENTION_DAYS: wholeNumber(1, 365),
   DESTINATION: {
     schema: text.transform(parseDestinations),
-    expected: `a comma list of ${destinationNames.join(", ")}; "name=destination" gives the pipeline another name`,
+    expected: `a comma list of ${destinationNames.join(", ")}, each at most once; "name=destination" gives the pipeline another name`,
     default: "cloudwatch",
   },
   SCHEDULE: {
@@ -101,7 +101,8 @@ export const settings = {
   },
   MAX_BATCHES_IN_FLIGHT: { ...wholeNumber(1, 64), default: "8" },
   SETTLE_SECONDS: { ...wholeNumber(0, 3600), default: "10" },
-  GIVE_UP_AFTER_SECONDS: { ...wholeNumber(1, 3600), default: "120" },
+  // Not as long as the watchdog waits, which would end the run first.
+  GIVE_UP_AFTER_SECONDS: { ...wholeNumber(1, 600), default: "120" },
   CLOUDWATCH_LOG_GROUP_NAME: {
     schema: matching(/^[.\-_/#A-Za-z0-9]{1,512}$/),
     expected: "a log group's name: 1 to 512 letters, digits and _ - / . #",
@@ -166,7 +167,10 @@ function parseDestinations(value: string, context: z.RefinementCtx): readonly Pi
   const known = (item: { name: string; destination: string }): item is PipelineName =>
     destinationNames.some((name) => name === item.destination);
   const names = new Set(pipelines.map(({ name }) => name));
-  if (pipelines.every(known) && names.size === pipelines.length) return pipelines;
+  // There is one set of settings for each destination, so that two pipelines to it would write everything twice.
+  const destinations = new Set(pipelines.map(({ destination }) => destination));
+  const areDistinct = names.size === pipelines.length && destinations.size === pipelines.length;
+  if (pipelines.every(known) && areDistinct) return pipelines;
   context.addIssue({ code: "custom", message: "unknown or repeated" });
   return z.NEVER;
 }

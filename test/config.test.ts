@@ -120,10 +120,19 @@ const table = {
     good: [
       ["stdout", ["stdout=stdout"]],
       ["cloudwatch, stdout", ["cloudwatch=cloudwatch", "stdout=stdout"]],
-      ["a=stdout,b=stdout", ["a=stdout", "b=stdout"]],
+      ["a=stdout,b=cloudwatch", ["a=stdout", "b=cloudwatch"]],
       ["eu.prod-1=cloudwatch", ["eu.prod-1=cloudwatch"]],
     ],
-    bad: ["kafka", "cloudwatch,", "stdout,stdout", "a=stdout,a=cloudwatch", "=stdout", "a=", "a b=stdout"],
+    bad: [
+      "kafka",
+      "cloudwatch,",
+      "stdout,stdout",
+      "a=stdout,b=stdout",
+      "a=stdout,a=cloudwatch",
+      "=stdout",
+      "a=",
+      "a b=stdout",
+    ],
   },
   SCHEDULE: {
     read: ({ schedule }) => schedule,
@@ -206,7 +215,7 @@ const table = {
   GIVE_UP_AFTER_SECONDS: {
     read: ({ giveUpAfterMs }) => giveUpAfterMs,
     empty: 120_000,
-    ...numbers(1, 3600, 1_000),
+    ...numbers(1, 600, 1_000),
   },
   CLOUDWATCH_LOG_GROUP_NAME: {
     read: ({ cloudwatch }) => cloudwatch?.logGroupName,
@@ -487,6 +496,21 @@ describe("a warning", () => {
         `${given} is not a setting of this program; did you mean ${meant}?`,
       ]);
     }
+  });
+
+  it("names what may have been meant also when the settings are refused for it", () => {
+    const env = { AUTH0_DOMIAN: "tenant.auth0.com", CLOUDWATCH_LOG_GROUP: "group" };
+    assert.throws(
+      () => loadConfig(env),
+      /AUTH0_DOMIAN .*did you mean AUTH0_DOMAIN\?[\s\S]*did you mean CLOUDWATCH_LOG_GROUP_NAME or /,
+    );
+  });
+
+  it("tells of the settings of CloudWatch also when DESTINATION is wrong", () => {
+    assert.throws(
+      () => loadConfig({ DESTINATION: "kafka" }),
+      /DESTINATION: [\s\S]*CLOUDWATCH_LOG_GROUP_NAME: /,
+    );
   });
 
   it("names near type codes for one that the catalogue does not know, and takes it all the same", () => {

@@ -33,7 +33,6 @@ export interface Answer {
 }
 
 export interface Auth0Client {
-  readonly domain: string;
   /**
    * GET below `/api/v2`. Waits out rate limits and passing faults, logs in again once on a 401.
    * Answers of 200 and of the `expected` statuses are handed to `parse`, whose `transient` errors are retried
@@ -82,7 +81,6 @@ export function createAuth0Client(options: Auth0Options): Auth0Client {
   };
 
   return {
-    domain: options.domain,
     async get(path, query, { signal, scope, expected = [], parse }) {
       const url = `https://${options.domain}/api/v2${path}?${new URLSearchParams(query)}`.replace(/\?$/, "");
       const retryOptions = {
@@ -234,7 +232,11 @@ function networkError(thrown: unknown, url: string, timeoutMs: number): ExportEr
   const { host, pathname } = new URL(url);
   const isTimeout = thrown instanceof Error && thrown.name === "TimeoutError";
   const why = isTimeout ? `no complete answer within ${timeoutMs / 1_000} s` : describe(thrown);
-  return new ExportError("transient", `request to ${host}${pathname} failed: ${why}`, { cause: thrown });
+  const advice = /CERT|certificate/i.test(why)
+    ? "if the certificate is your own, name its authority in NODE_EXTRA_CA_CERTS"
+    : "if this stays, check AUTH0_DOMAIN, the network and the proxy";
+  const message = `request to ${host}${pathname} failed: ${why}; ${advice}`;
+  return new ExportError("transient", message, { cause: thrown });
 }
 
 function parseObject(text: string): Record<string, unknown> | null {

@@ -2,7 +2,7 @@ import { ExportError } from "../core/errors.ts";
 import type { Clock, LogEvent, Notice, Position, Source, Start } from "../core/types.ts";
 import { type Answer, type Auth0Client, excerpt } from "./client.ts";
 import { cursorAt, cursorBefore, isAfter, oldestCursor, readCursor, timeOfId } from "./log-id.ts";
-import { parseEvent, parsePage } from "./page.ts";
+import { parseEvent, parseLast, parsePage } from "./page.ts";
 import { parseStartPosition } from "./start-position.ts";
 
 /** Most events in one answer: https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api */
@@ -125,11 +125,15 @@ async function eventById(client: Auth0Client, clock: Clock, id: string, signal: 
   );
 }
 
-/** The newest event's position. Search mode answers newest first; an empty tenant starts now. */
+/**
+ * The position of the last event. Search mode knows only the order of dates, in which the last ID is often not the
+ * first answer; an empty tenant starts now.
+ */
 async function latest(client: Auth0Client, clock: Clock, signal: AbortSignal): Promise<Start> {
-  const parse = ({ text }: Answer) => parsePage(text, "", clock.now())[0];
-  const newest = await client.get("/logs", { per_page: "1", sort: "date:-1" }, { signal, scope, parse });
-  if (newest) return { cursor: newest.id, eventTimeMs: newest.timeMs };
+  const parse = ({ text }: Answer) => parseLast(text, clock.now());
+  const query = { per_page: String(take), sort: "date:-1" };
+  const last = await client.get("/logs", query, { signal, scope, parse });
+  if (last) return { cursor: last.id, eventTimeMs: last.timeMs };
   return { cursor: cursorAt(clock.now()), eventTimeMs: clock.now() };
 }
 

@@ -15,13 +15,9 @@ const closeBracket = 0x5d;
  * rising from `afterId` on: a proxy's page with status 200 must never pass for "no events".
  */
 export function parsePage(text: string, afterId: string, nowMs: number): LogEvent[] {
-  const items = parseJson(text);
-  if (!Array.isArray(items)) throw malformed("something other than a JSON array", text);
-  const raws = splitArray(text);
-  if (raws.length !== items.length) throw malformed("an array that holds more than objects", text);
   let lastId = afterId;
-  return items.map((item, index) => {
-    const event = toEvent(item, raws[index] as string, nowMs);
+  return parseItems(text).map(({ item, raw }) => {
+    const event = toEvent(item, raw, nowMs);
     if (event.id <= lastId) {
       const message = `Auth0 answered GET /logs out of order: ${event.id} came after ${lastId}; the checkpoint stays where it is`;
       throw new ExportError("transient", message);
@@ -31,9 +27,27 @@ export function parsePage(text: string, afterId: string, nowMs: number): LogEven
   });
 }
 
+/** The last event by ID of an answer in any order; undefined for an empty one. Throws as `parsePage`. */
+export function parseLast(text: string, nowMs: number): LogEvent | undefined {
+  const items = parseItems(text);
+  const events = items.map(({ item, raw }) => toEvent(item, raw, nowMs));
+  return events.reduce<LogEvent | undefined>(
+    (last, event) => (last && last.id > event.id ? last : event),
+    undefined,
+  );
+}
+
 /** The body of one event. Throws `transient` when it is none. */
 export function parseEvent(text: string, nowMs: number): LogEvent {
   return toEvent(parseJson(text), text.trim(), nowMs);
+}
+
+function parseItems(text: string): { readonly item: unknown; readonly raw: string }[] {
+  const items = parseJson(text);
+  if (!Array.isArray(items)) throw malformed("something other than a JSON array", text);
+  const raws = splitArray(text);
+  if (raws.length !== items.length) throw malformed("an array that holds more than objects", text);
+  return items.map((item, index) => ({ item, raw: raws[index] as string }));
 }
 
 function toEvent(item: unknown, raw: string, nowMs: number): LogEvent {

@@ -25,11 +25,8 @@ export async function check(options: CheckOptions): Promise<never> {
   };
   const context = await openContext(options).catch((thrown: unknown) => asExportError(thrown));
   if (context instanceof ExportError) {
-    await report({
-      ok: false,
-      text: `settings: ${context.message}`,
-      advice: "correct them in the environment or in .env",
-    });
+    const text = `settings: ${context.message.replace(/^the settings are not right; nothing was started:/, "not right:")}`;
+    await report({ ok: false, text, advice: "correct them in the environment or in .env" });
     process.exit(1);
   }
   const { config } = context;
@@ -63,12 +60,10 @@ async function checkState({ config, clock }: Context): Promise<Finding> {
     await store.close();
     return { ok: true, text: `state: ${dir} is writable and free` };
   } catch (thrown) {
-    const error = asExportError(thrown);
-    const advice =
-      error.kind === "locked"
-        ? "fine if that is your exporter at work; only one may own the folder"
-        : "make the folder writable for this user, or name another one in CHECKPOINT_DIR";
-    return { ok: false, text: `state: ${error.message}`, advice };
+    const { kind, message } = asExportError(thrown);
+    const isLocked = kind === "locked";
+    const advice = "Fine if that is your exporter at work: only one process may own the folder.";
+    return { ok: false, text: `state: ${message}`, ...(isLocked ? { advice } : {}) };
   }
 }
 
@@ -107,7 +102,7 @@ async function checkAuth0(context: Context): Promise<Finding[]> {
   return findings;
 }
 
-async function checkSlack({ config, clock, log }: Context, post: boolean): Promise<Finding> {
+async function checkSlack({ config, clock, redactor }: Context, post: boolean): Promise<Finding> {
   const { url } = config.slack;
   if (url === null) {
     const text = "Slack: SLACK_INCOMING_WEBHOOK_URL is not set; failures show in the log alone";
@@ -115,10 +110,16 @@ async function checkSlack({ config, clock, log }: Context, post: boolean): Promi
   }
   if (!post)
     return { ok: true, text: "Slack: the webhook's address is well-formed (check --slack posts a message)" };
-  const poster = createSlackPoster({ url: url(), clock, log });
+  const said: string[] = [];
+  const hear = (...words: readonly unknown[]) => void said.push(String(words.at(-1)));
+  const poster = createSlackPoster({
+    url: url(),
+    clock,
+    log: { debug() {}, info() {}, warn: hear, error: hear },
+  });
   const posted = await poster.post(testMessage(config.auth0.domain), AbortSignal.timeout(timeoutMs));
   if (posted) return { ok: true, text: "Slack: the test message was accepted" };
-  return { ok: false, text: "Slack: the test message was not accepted", advice: "see the warning above" };
+  return { ok: false, text: redactor.redact(`Slack: ${said.join("; ")}`) };
 }
 
 function asFindings(thrown: unknown): Finding[] {

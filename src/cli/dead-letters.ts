@@ -68,9 +68,12 @@ export async function retryAll(options: GlobalOptions): Promise<never> {
     shutdown.onClose(`destination ${name.name}`, () => destination.close?.());
     const result = await retryPipeline(context, name, destination, store, shutdown.stop);
     exitCode = Math.max(exitCode, result.exitCode);
-    const { accepted, refused, error } = result;
-    const text = `${name.name}: ${accepted} accepted and removed, ${refused} refused again and kept`;
-    await print(options.json ? JSON.stringify({ pipeline: name.name, accepted, refused, error }) : text);
+    const { delivered, rejected, reason, error } = result;
+    const why = reason === null ? "" : `, the first one because ${reason}`;
+    const text = `${name.name}: ${delivered} delivered and removed, ${rejected} rejected again and kept${why}`;
+    await print(
+      options.json ? JSON.stringify({ pipeline: name.name, delivered, rejected, reason, error }) : text,
+    );
     if (error && !options.json) await print(`  stopped: ${error}`);
   }
   return shutdown.exit(exitCode);
@@ -84,18 +87,25 @@ async function retryPipeline(
   store: Store,
   signal: AbortSignal,
 ) {
-  const totals = { accepted: 0, refused: 0, error: null as string | null, exitCode: 0 };
+  const totals = {
+    delivered: 0,
+    rejected: 0,
+    reason: null as string | null,
+    error: null as string | null,
+    exitCode: 0,
+  };
   try {
     for (const pipeline of [name.name, replayName(name.name)]) {
       for await (const letters of pages(store, pipeline)) {
         const events = letters.map(({ event }) => event);
         const options = { clock, signal, giveUpAfterMs: config.giveUpAfterMs };
         const { rejected } = await deliver(destination, events, options);
-        const refused = new Set(rejected.map(({ event }) => event));
-        const accepted = letters.filter(({ event }) => !refused.has(event));
-        await store.removeDeadLetters(accepted.map(({ id }) => id));
-        totals.accepted += accepted.length;
-        totals.refused += refused.size;
+        const kept = new Set(rejected.map(({ event }) => event));
+        const delivered = letters.filter(({ event }) => !kept.has(event));
+        await store.removeDeadLetters(delivered.map(({ id }) => id));
+        totals.delivered += delivered.length;
+        totals.rejected += kept.size;
+        totals.reason ??= rejected[0]?.reason ?? null;
       }
     }
   } catch (thrown) {

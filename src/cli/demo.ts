@@ -101,7 +101,7 @@ async function startExporter(
   await writeFile(envFile, "");
   const [node, cli] = [process.execPath, process.argv[1] ?? ""];
   // Its own process group, so that Ctrl-C reaches the demo alone, which then ends in order.
-  const exporter = spawn(node, [cli, "start", "--env-file", envFile], {
+  const exporter = spawn(node, ["--", cli, "start", "--env-file", envFile], {
     env: settings,
     stdio: ["ignore", "inherit", "inherit"],
     detached: true,

@@ -19,14 +19,29 @@ export async function history(options: HistoryOptions): Promise<void> {
     return;
   }
   if (runs.length === 0) return print(failedOnly ? "No run failed." : "No runs yet.");
-  const head = ["run", "pipeline", "outcome", "started", "took", "read", "delivered", "rejected", "error"];
+  const head = [
+    "run",
+    "pipeline",
+    "outcome",
+    "started",
+    "took",
+    "read",
+    "filtered",
+    "delivered",
+    "rejected",
+    "error",
+  ];
   await print(table([head, ...runs.map(row)]));
 }
 
 function row(run: StoredRun): string[] {
   const { id, pipeline, outcome, startedAtMs, endedAtMs, counts, error } = run;
   const took = endedAtMs === null ? "" : `${((endedAtMs - startedAtMs) / 1_000).toFixed(1)} s`;
-  const numbers = [counts.read, counts.delivered, counts.rejected].map(String);
-  const why = error ? `${error.kind}: ${error.message}`.slice(0, 100) : "";
+  const numbers = [counts.read, counts.filtered, counts.delivered, counts.rejected].map(String);
+  const why = error ? shortened(`${error.kind}: ${error.message}`) : "";
   return [String(id), pipeline, outcome, isoTime(startedAtMs) ?? "", took, ...numbers, why];
+}
+
+function shortened(text: string): string {
+  return text.length > 100 ? `${text.slice(0, 99)}…` : text;
 }

@@ -113,6 +113,7 @@ function addStateCommands(root: Command): void {
     .action(async (_, self: Command) => (await import("./dead-letters.ts")).list(self.optsWithGlobals()));
   command(deadLetters, "export", "print them whole, as NDJSON", ["dead-letters export > refused.ndjson"])
     .addOption(pipelineOption())
+    .option("--json", "no difference: it is JSON, one line each")
     .action(async (_, self: Command) =>
       (await import("./dead-letters.ts")).exportAll(self.optsWithGlobals()),
     );

@@ -27,11 +27,10 @@ export async function replay(options: ReplayOptions): Promise<never> {
   const { pipelines, around, shutdown } = await openOperation(context);
   const { store } = around;
 
-  const replays: Pipeline[] = [];
-  for (const pipeline of pipelines) {
-    if (until === null) replays.push(await rewound(pipeline, from, store, context, shutdown.stop));
-    else replays.push(await resumable(bounded(pipeline, from, until), store));
-  }
+  const replays =
+    until === null
+      ? await rewound(pipelines, from, store, context, shutdown.stop)
+      : await Promise.all(pipelines.map((pipeline) => bounded(pipeline, from, until, store, shutdown.stop)));
   // Whoever replays a stretch sees how it ends; a report would speak of a next scheduled run, and there is none.
   const reporter = until === null ? around.reporter : { report: async () => {} };
   const run = (pipeline: Pipeline) => execute(pipeline, "replay", { ...around, reporter });
@@ -43,40 +42,53 @@ export async function replay(options: ReplayOptions): Promise<never> {
   return finish(shutdown, records, options.json);
 }
 
-/** The pipeline with its checkpoint moved back. Moving it forward would skip events, so that is refused. */
+/**
+ * The pipelines with their checkpoints moved back. Moving one forward would skip events, so that is refused, and
+ * before any of them is moved.
+ */
 async function rewound(
-  pipeline: Pipeline,
+  pipelines: readonly Pipeline[],
   from: string,
   store: Store,
   { config }: Context,
   signal: AbortSignal,
+): Promise<readonly Pipeline[]> {
+  const moves = [];
+  for (const { name, source } of pipelines) {
+    const start = await source.start(from, signal);
+    const checkpoint = await store.checkpoint(name);
+    const current = checkpoint?.cursor ?? null;
+    if (current !== null && source.isAfter(start.cursor, current)) {
+      const message = `--from ${from} is after the checkpoint ${current} of ${name}: the events between them would be skipped. Run "auth0-log-exporter run" to export them, or "auth0-log-exporter checkpoint set" to skip them on purpose`;
+      throw new ExportError("config", message);
+    }
+    moves.push({ name, to: { ...start, startFrom: rememberedStart(config, checkpoint) } });
+  }
+  for (const { name, to } of moves) await store.setCheckpoint(name, to);
+  return pipelines;
+}
+
+/**
+ * A pipeline that reads up to and including `until` and leaves the checkpoint of the one it comes from alone. It
+ * goes on with an interrupted replay of the same bounds, and forgets one of others.
+ */
+async function bounded(
+  pipeline: Pipeline,
+  from: string,
+  until: Cursor,
+  store: Store,
+  signal: AbortSignal,
 ): Promise<Pipeline> {
   const start = await pipeline.source.start(from, signal);
-  const checkpoint = await store.checkpoint(pipeline.name);
-  const current = checkpoint?.cursor ?? null;
-  if (current !== null && pipeline.source.isAfter(start.cursor, current)) {
-    const message = `--from ${from} is after the checkpoint ${current} of ${pipeline.name}: the events between them would be skipped. Run "auth0-log-exporter run" to export them, or "auth0-log-exporter checkpoint set" to skip them on purpose`;
-    throw new ExportError("config", message);
+  if (pipeline.source.isAfter(start.cursor, until)) {
+    throw new ExportError("config", `--to is before --from ${from}: there is nothing between them`);
   }
-  await store.setCheckpoint(pipeline.name, { ...start, startFrom: rememberedStart(config, checkpoint) });
-  return pipeline;
-}
-
-/** Goes on with an interrupted replay of the same bounds, and forgets one of others. */
-async function resumable(replay: Pipeline, store: Store): Promise<Pipeline> {
-  const checkpoint = await store.checkpoint(replay.name);
-  if (checkpoint?.startFrom !== replay.startFrom) await store.removeCheckpoint(replay.name);
-  return replay;
-}
-
-/** A pipeline that reads up to and including `until` and leaves the checkpoint of the one it comes from alone. */
-function bounded(pipeline: Pipeline, from: string, until: Cursor): Pipeline {
   const source: Source = {
     ...pipeline.source,
-    start: (_bounds, signal) => pipeline.source.start(from, signal),
-    async *read(after, signal) {
+    start: async () => start,
+    async *read(after, stop) {
       let { cursor } = after;
-      for await (const page of pipeline.source.read(after, signal)) {
+      for await (const page of pipeline.source.read(after, stop)) {
         const events = page.events.filter(({ id }) => !isAfter(id, until));
         const isEnd = events.length < page.events.length;
         cursor = isEnd ? (events.at(-1)?.id ?? cursor) : page.cursor;
@@ -85,17 +97,24 @@ function bounded(pipeline: Pipeline, from: string, until: Cursor): Pipeline {
       }
     },
   };
-  return {
-    ...pipeline,
-    source,
-    name: replayName(pipeline.name),
-    startFrom: `${from}..${readCursor(until).id}`,
-  };
+  const name = replayName(pipeline.name);
+  const startFrom = `${from}..${readCursor(until).id}`;
+  if ((await store.checkpoint(name))?.startFrom !== startFrom) await store.removeCheckpoint(name);
+  return { ...pipeline, source, name, startFrom };
 }
 
 function upperBound(to: string, nowMs: number): Cursor {
-  const position = parseStartPosition(to, nowMs);
-  if (position.kind === "id") return position.id;
-  if (position.kind === "time") return cursorAt(position.timeMs);
-  throw new ExportError("config", `--to: expected a log_id or a time; got "${to}"`);
+  const position = parsePosition(to, nowMs);
+  if (position?.kind === "id") return position.id;
+  if (position?.kind === "time") return cursorAt(position.timeMs);
+  const forms = "a log_id, an ISO date or time that has passed, -24h or -7d";
+  throw new ExportError("config", `--to: expected ${forms}; got "${to}"`);
+}
+
+function parsePosition(text: string, nowMs: number) {
+  try {
+    return parseStartPosition(text, nowMs);
+  } catch {
+    return null;
+  }
 }

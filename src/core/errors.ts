@@ -44,6 +44,8 @@ export function asExportError(thrown: unknown): ExportError {
 /** One line for anything thrown, with the causes behind it: `fetch failed (ECONNREFUSED: connect …)`. */
 export function describe(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
+  // Its message tells of its cause already.
+  if (thrown instanceof ExportError) return thrown.message;
   const code = (thrown as { code?: unknown }).code;
   const own =
     typeof code === "string" && !thrown.message.includes(code)

@@ -8,7 +8,7 @@
  *   checkpoint  the cursor as durably stored, with an epoch that fences writers
  *   batch       up to `BATCH_SIZE` events that passed the filter, with the cursor that is safe once they are done
  *   window      the batches in flight together; the unit of commit
- *   pipeline    one tenant → one destination, with its own checkpoint, schedule and history
+ *   pipeline    one tenant → one destination, with its own checkpoint and history
  *   run         one drain of a pipeline, from its checkpoint until an empty page
  */
 import type { ExportError, ExportErrorKind } from "./errors.ts";

@@ -208,7 +208,7 @@ describe("a start position", () => {
     assert.ok(Math.abs((started.eventTimeMs ?? 0) - recent) < 10_000);
     const later = produce(rig.tenant, [nowMs - hourMs]);
     assert.deepEqual((await drain(source, started)).ids, later);
-    assert.equal(rig.tenant.requests[1]?.url, "/api/v2/logs?per_page=1&sort=date%3A-1");
+    assert.equal(rig.tenant.requests[1]?.url, "/api/v2/logs?per_page=100&sort=date%3A-1");
   });
 
   it("of the latest in an empty tenant is now", async () => {

@@ -32,12 +32,18 @@ test("events too old for CloudWatch are kept whole, listed, exported as sent, an
 
   const refusedAgain = await rig.run(["dead-letters", "retry", "--json"]);
   equal(refusedAgain.code, 0, refusedAgain.stderr);
-  deepEqual(JSON.parse(refusedAgain.stdout), { pipeline, accepted: 0, refused: old.length, error: null });
+  const again = JSON.parse(refusedAgain.stdout);
+  deepEqual(
+    { ...again, reason: "" },
+    { pipeline, delivered: 0, rejected: old.length, reason: "", error: null },
+  );
+  match(again.reason, /14 days/);
   equal((await rig.deadLetters()).length, old.length);
 
   const accepted = await rig.run(["dead-letters", "retry", "--json"], { CLOUDWATCH_OLD_EVENTS: "clamp" });
   equal(accepted.code, 0, accepted.stderr);
-  deepEqual(JSON.parse(accepted.stdout), { pipeline, accepted: old.length, refused: 0, error: null });
+  const delivered = { pipeline, delivered: old.length, rejected: 0, reason: null, error: null };
+  deepEqual(JSON.parse(accepted.stdout), delivered);
   deepEqual(await rig.deadLetters(), []);
   const held = rig.cloudwatch.events(logGroup).filter(({ message }) => !message.includes(young!));
   deepEqual(

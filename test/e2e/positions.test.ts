@@ -14,17 +14,14 @@ const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 const dayMs = 24 * hourMs;
 
-/**
- * A tenant with ten events of four days, ten of two hours and ten of ten minutes ago. The last ones are so far
- * apart that their dates have the order of their IDs.
- */
+/** A tenant with ten events of four days, ten of two hours and ten of ten minutes ago, whose dates are in no order. */
 async function createHistory() {
   const nowMs = Date.now();
   const twoHoursAgoMs = nowMs - 2 * hourMs;
   const rig = await createRig();
   const old = rig.produce(10, nowMs - 4 * dayMs);
   const middle = rig.produce(10, twoHoursAgoMs);
-  const recent = rig.produce(10, nowMs - 10 * minuteMs, 10_000);
+  const recent = rig.produce(10, nowMs - 10 * minuteMs);
   /** Time at which the nth of the middle events was recorded. */
   const middleTime = (nth: number) => new Date(twoHoursAgoMs + nth).toISOString();
   return { rig, old, middle, recent, all: [...old, ...middle, ...recent], middleTime };
@@ -198,6 +195,28 @@ describe("replay", { concurrency: 3 }, () => {
     match(stderr, /would be skipped/);
     deepEqual(await rig.checkpoint(), before);
     equal(rig.held().size, 30);
+  });
+
+  test("that is refused for one of two pipelines moves neither", async () => {
+    const { rig: opened, middle } = await createHistory();
+    await using rig = opened;
+    const both = { DESTINATION: "stdout,cloudwatch" };
+    equal((await rig.run(["run"], both)).code, 0);
+    equal((await rig.run(["checkpoint", "set", middle[0]!, "--pipeline", "cloudwatch"], both)).code, 0);
+    const before = await rig.checkpoint("stdout");
+    equal((await rig.run(["replay", "--from", "-1h"], both)).code, 2);
+    deepEqual(await rig.checkpoint("stdout"), before);
+  });
+
+  test("whose end is before its beginning, or is no position, is refused", async () => {
+    const { rig: opened, middle } = await createHistory();
+    await using rig = opened;
+    for (const to of [middle[1]!, "-3d", "oldest", "yesterday"]) {
+      const { code, stderr } = await rig.run(["replay", "--from", middle[4]!, "--to", to]);
+      equal(code, 2);
+      match(stderr, /--to/);
+    }
+    equal(rig.held().size, 0);
   });
 });
 
