@@ -44,7 +44,7 @@ export function composeDestination(
 ): Destination {
   switch (destination) {
     case "stdout":
-      return createStdout({ stream: process.stdout });
+      return createStdout({ stream: process.stdout, fd: process.stdout.fd });
     case "cloudwatch": {
       if (!config.cloudwatch) throw new ExportError("bug", "the CloudWatch settings were not read");
       const { region, credentials, endpoint, ...names } = config.cloudwatch;
