@@ -2,6 +2,7 @@ import type { ManagementClient } from "auth0";
 import { describe, ExportError } from "../core/errors.ts";
 import { abortable, retry } from "../core/retry.ts";
 import type { Clock } from "../core/types.ts";
+import { startDeadline } from "../lib/deadline.ts";
 import { createRateLimit, retryAfterMs } from "./rate-limit.ts";
 
 /** Bound on one answer. A page holds 100 events, and the API takes bodies of 1 MB, which `sapi` events repeat. */
@@ -68,12 +69,18 @@ export function createAuth0Client(options: Auth0Options): Auth0Client {
     for (let relogins = 0; ; relogins++) {
       const used = login();
       await rateLimit.wait(signal);
-      const deadline = AbortSignal.timeout(requestTimeoutMs);
-      const both = AbortSignal.any([signal, deadline]);
-      const answer = await read(await used, url, both).catch((thrown: unknown) => {
-        signal.throwIfAborted();
-        throw networkError(deadline.aborted ? deadline.reason : thrown, url, requestTimeoutMs);
-      });
+      const client = await used;
+      const deadline = startDeadline(signal, requestTimeoutMs);
+      const answer = await read(client, url, deadline.signal)
+        .catch((thrown: unknown) => {
+          signal.throwIfAborted();
+          throw networkError(
+            deadline.signal.aborted ? deadline.signal.reason : thrown,
+            url,
+            requestTimeoutMs,
+          );
+        })
+        .finally(deadline.end);
       if (answer.status !== 401 || relogins > 0) return answer;
       // The SDK keeps a revoked token until it expires. Another pipeline may already have replaced the client.
       if (current === used) current = null;
@@ -95,7 +102,8 @@ export function createAuth0Client(options: Auth0Options): Auth0Client {
       return retry(retryOptions, async () => {
         const answer = await fetchOnce(url, signal);
         const waitMs = rateLimit.learn(answer.status, answer.headers);
-        if (answer.status === 200 || expected.includes(answer.status)) return parse(answer);
+        const isExpected = expected.includes(answer.status) && isOwnRefusal(answer);
+        if (answer.status === 200 || isExpected) return parse(answer);
         throw statusError(answer, url, scope, waitMs);
       });
     },
@@ -223,8 +231,13 @@ function statusError(answer: Answer, url: string, scope: string, waitMs: number 
     const advice = `grant the scope ${scope} to the application: APIs > Auth0 Management API > Machine to Machine Applications`;
     return new ExportError("auth", `${what}; ${advice}`);
   }
-  if (status >= 400 && status < 500 && status !== 408) return new ExportError("permanent", what);
+  if (isOwnRefusal(answer) && status < 500 && status !== 408) return new ExportError("permanent", what);
   return new ExportError("transient", what);
+}
+
+/** Whether Auth0 itself refuses; a proxy in between has statuses of its own, and its word must decide nothing. */
+function isOwnRefusal({ status, text }: Answer): boolean {
+  return status >= 400 && parseObject(text)?.statusCode === status;
 }
 
 function networkError(thrown: unknown, url: string, timeoutMs: number): ExportError {

@@ -20,7 +20,10 @@ export function timeOfId(id: string): number | null {
   const parts = layout.exec(id)?.slice(1).map(Number);
   if (!parts) return null;
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, ms = 0] = parts;
-  return Date.UTC(year, month - 1, day, hour, minute, second, ms);
+  const timeMs = Date.UTC(year, month - 1, day, hour, minute, second, ms);
+  // Digits that are no time, such as a 95th month, belong to an ID of another layout.
+  const isTime = new Date(timeMs).toISOString().replace(/\D/g, "") === id.slice(3, 3 + timeDigits);
+  return isTime ? timeMs : null;
 }
 
 /** A lower bound for every event recorded from `timeMs` on. No event has this ID. */

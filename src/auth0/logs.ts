@@ -48,7 +48,7 @@ export function createLogs({ client, clock, settleMs }: LogsOptions): Source {
         case "id":
           return { cursor: cursorBefore(position.id), eventTimeMs: timeOfId(position.id) };
         case "latest":
-          return latest(client, clock, signal);
+          return latest({ client, clock, settleMs }, signal);
         default:
           return position satisfies never;
       }
@@ -98,7 +98,7 @@ async function openingPage(
   const event = await eventById(client, clock, id, signal);
   if (inclusive) {
     if (event) return { ...nothing, event };
-    const message = `Auth0 has no event ${id} (any more): the export starts with the first event after it.`;
+    const message = `Auth0 has no event ${id}, or no longer (check the ID): the export starts with the first event after it.`;
     return { ...nothing, notices: [{ kind: "start", lost: true, message }] };
   }
   return event ? nothing : { ...nothing, gapFromMs: knownAtMs };
@@ -120,30 +120,57 @@ async function eventById(client: Auth0Client, clock: Clock, id: string, signal: 
       signal,
       scope,
       expected: [400, 404],
-      parse: ({ status, text }) => (status === 200 ? parseEvent(text, clock.now()) : null),
+      parse: ({ status, text }) => {
+        if (status !== 200) return null;
+        const event = parseEvent(text, clock.now());
+        if (event.id === id) return event;
+        throw new ExportError(
+          "transient",
+          `Auth0 answered the request for event ${id} with another one, ${event.id}`,
+        );
+      },
     },
   );
 }
 
 /**
- * The position of the last event. Search mode knows only the order of dates, in which the last ID is often not the
- * first answer; an empty tenant starts now.
+ * The position of the last event that has settled. Search mode knows only the order of dates, in which the last ID
+ * is often not the first answer; an empty tenant starts now.
  */
-async function latest(client: Auth0Client, clock: Clock, signal: AbortSignal): Promise<Start> {
-  const parse = ({ text }: Answer) => parseLast(text, clock.now());
-  const query = { per_page: String(take), sort: "date:-1" };
-  const last = await client.get("/logs", query, { signal, scope, parse });
-  if (last) return { cursor: last.id, eventTimeMs: last.timeMs };
-  return { cursor: cursorAt(clock.now()), eventTimeMs: clock.now() };
+async function latest({ client, clock, settleMs }: LogsOptions, signal: AbortSignal): Promise<Start> {
+  const { last, nowMs } = await lastEvent(client, clock, signal);
+  if (!last) return { cursor: cursorAt(nowMs), eventTimeMs: nowMs };
+  const settled = cursorAt(nowMs - settleMs);
+  return last.id > settled
+    ? { cursor: settled, eventTimeMs: nowMs - settleMs }
+    : { cursor: last.id, eventTimeMs: last.timeMs };
 }
+
+function lastEvent(client: Auth0Client, clock: Clock, signal: AbortSignal) {
+  const parse = (answer: Answer) => ({
+    last: parseLast(answer.text, clock.now()),
+    nowMs: serverNowMs(answer, clock.now()),
+  });
+  return client.get("/logs", { per_page: String(take), sort: "date:-1" }, { signal, scope, parse });
+}
+
+/** Further ahead than this, a time is none: either the ID has another layout, or the clock that we compare with is wrong. */
+const maxAheadMs = 3_600_000;
 
 /** The settled events of an answer, and whether there is nothing after them for now. */
 function readPage(answer: Answer, afterId: string, localNowMs: number, settleMs: number) {
-  const nowMs = Date.parse(answer.headers.get("date") ?? "") || localNowMs;
+  const nowMs = serverNowMs(answer, localNowMs);
   const events = parsePage(answer.text, afterId, localNowMs);
-  const unsettledAt = events.findIndex((event) => (timeOfId(event.id) ?? 0) > nowMs - settleMs);
+  const unsettledAt = events.findIndex(({ id }) => {
+    const aheadMs = (timeOfId(id) ?? Number.NEGATIVE_INFINITY) - nowMs;
+    return aheadMs > -settleMs && aheadMs <= maxAheadMs;
+  });
   if (unsettledAt === -1) return { settled: events, isLast: events.length === 0 };
   return { settled: events.slice(0, unsettledAt), isLast: true };
+}
+
+function serverNowMs({ headers }: Answer, localNowMs: number): number {
+  return Date.parse(headers.get("date") ?? "") || localNowMs;
 }
 
 function refusedPosition(id: string, answer: Answer): ExportError {

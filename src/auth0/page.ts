@@ -56,7 +56,13 @@ function toEvent(item: unknown, raw: string, nowMs: number): LogEvent {
   if (!data || typeof id !== "string" || id === "") throw malformed("an event without log_id", raw);
   const dateMs = typeof data.date === "string" ? Date.parse(data.date) : Number.NaN;
   const timeMs = Number.isNaN(dateMs) ? (timeOfId(id) ?? nowMs) : dateMs;
-  return { id, type: typeof data.type === "string" ? data.type : "", timeMs, raw: oneLine(raw), data };
+  const type = typeof data.type === "string" ? data.type : "";
+  return { id, type, timeMs, raw: copyOf(oneLine(raw)), data };
+}
+
+/** A slice would keep the whole page in memory, and in two bytes a character if any of its characters needs them. */
+function copyOf(slice: string): string {
+  return Buffer.from(slice).toString();
 }
 
 /** JSON has line breaks only between its tokens, so they go without touching a value. */

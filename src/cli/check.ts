@@ -2,11 +2,12 @@ import { parsePage } from "../auth0/page.ts";
 import { composeAuth0, composeDestination } from "../compose.ts";
 import { asExportError, describe, ExportError } from "../core/errors.ts";
 import type { Finding } from "../core/types.ts";
+import { createRedactor } from "../lib/redact.ts";
 import { createSlackPoster } from "../reports/slack.ts";
 import { testMessage } from "../reports/slack-message.ts";
 import { nextTicks } from "../schedule.ts";
 import { openStore } from "../state/sqlite.ts";
-import { type Context, type GlobalOptions, openContext, print } from "./context.ts";
+import { type Context, type GlobalOptions, knownSecrets, openContext, print } from "./context.ts";
 
 /** Each of the parts must answer within this. */
 const timeoutMs = 60_000;
@@ -18,7 +19,12 @@ interface CheckOptions extends GlobalOptions {
 /** Looks at every part and says what to do about what is wrong. Exports nothing. Exits with 0 or 1. */
 export async function check(options: CheckOptions): Promise<never> {
   let failures = 0;
-  const report = async ({ ok, text, advice }: Finding) => {
+  // Made anew for each line, as the settings are not read yet, and logins bring tokens.
+  const redact = (words: string) => createRedactor(knownSecrets()).redact(words);
+  const report = async (finding: Finding) => {
+    const { ok } = finding;
+    const text = redact(finding.text);
+    const advice = finding.advice === undefined ? undefined : redact(finding.advice);
     if (!ok) failures++;
     if (options.json) return print(JSON.stringify({ ok, text, ...(advice === undefined ? {} : { advice }) }));
     return print(`${ok ? "✓" : "✗"} ${text}${advice === undefined ? "" : `\n  → ${advice}`}`);
@@ -102,7 +108,7 @@ async function checkAuth0(context: Context): Promise<Finding[]> {
   return findings;
 }
 
-async function checkSlack({ config, clock, redactor }: Context, post: boolean): Promise<Finding> {
+async function checkSlack({ config, clock }: Context, post: boolean): Promise<Finding> {
   const { url } = config.slack;
   if (url === null) {
     const text = "Slack: SLACK_INCOMING_WEBHOOK_URL is not set; failures show in the log alone";
@@ -119,7 +125,7 @@ async function checkSlack({ config, clock, redactor }: Context, post: boolean): 
   });
   const posted = await poster.post(testMessage(config.auth0.domain), AbortSignal.timeout(timeoutMs));
   if (posted) return { ok: true, text: "Slack: the test message was accepted" };
-  return { ok: false, text: redactor.redact(`Slack: ${said.join("; ")}`) };
+  return { ok: false, text: `Slack: ${said.join("; ")}` };
 }
 
 function asFindings(thrown: unknown): Finding[] {

@@ -1,7 +1,7 @@
 import { composeDestination } from "../compose.ts";
 import { deliver } from "../core/deliver.ts";
 import { asExportError, describe, exitCodeOf } from "../core/errors.ts";
-import type { Destination } from "../core/types.ts";
+import type { Destination, LogEvent, Refused } from "../core/types.ts";
 import { createShutdown } from "../lib/shutdown.ts";
 import type { PipelineName } from "../settings.ts";
 import { openStore } from "../state/sqlite.ts";
@@ -81,7 +81,7 @@ export async function retryAll(options: GlobalOptions): Promise<never> {
 
 /** A dead letter is removed only after the destination accepted it; what it refuses again stays. */
 async function retryPipeline(
-  { config, clock }: Context,
+  { config, clock, redactor }: Context,
   name: PipelineName,
   destination: Destination,
   store: Store,
@@ -99,20 +99,30 @@ async function retryPipeline(
       for await (const letters of pages(store, pipeline)) {
         const events = letters.map(({ event }) => event);
         const options = { clock, signal, giveUpAfterMs: config.giveUpAfterMs };
-        const { rejected } = await deliver(destination, events, options);
+        const rejected = await deliver(destination, events, options).then(
+          (delivery) => delivery.rejected,
+          (thrown: unknown) => allRejected(events, thrown),
+        );
         const kept = new Set(rejected.map(({ event }) => event));
         const delivered = letters.filter(({ event }) => !kept.has(event));
         await store.removeDeadLetters(delivered.map(({ id }) => id));
         totals.delivered += delivered.length;
         totals.rejected += kept.size;
-        totals.reason ??= rejected[0]?.reason ?? null;
+        totals.reason ??= rejected[0] ? redactor.redact(rejected[0].reason) : null;
       }
     }
   } catch (thrown) {
-    totals.error = describe(thrown);
+    totals.error = redactor.redact(describe(thrown));
     totals.exitCode = exitCodeOf(asExportError(thrown).kind);
   }
   return totals;
+}
+
+/** A destination that refuses every event of a page for good says nothing about those of the next. */
+function allRejected(events: readonly LogEvent[], thrown: unknown): readonly Refused[] {
+  const { kind, message } = asExportError(thrown);
+  if (kind !== "permanent") throw thrown;
+  return events.map((event) => ({ event, reason: message }));
 }
 
 async function* pages(store: Store, pipeline: string | undefined): AsyncGenerator<StoredDeadLetter[]> {

@@ -1,4 +1,4 @@
-import { cursorAt, isAfter, readCursor } from "../auth0/log-id.ts";
+import { cursorAt, isAfter, readCursor, timeOfId } from "../auth0/log-id.ts";
 import { parseStartPosition } from "../auth0/start-position.ts";
 import { ExportError } from "../core/errors.ts";
 import type { Pipeline } from "../core/run.ts";
@@ -23,7 +23,7 @@ export async function replay(options: ReplayOptions): Promise<never> {
   const context = await openContext(options);
   refuseJsonBesideStdout(context, options.json);
   const { from, to } = options;
-  const until = to === undefined ? null : upperBound(to, context.clock.now());
+  const until = to === undefined ? null : upperBound(to, context);
   const { pipelines, around, shutdown } = await openOperation(context);
   const { store } = around;
 
@@ -103,10 +103,19 @@ async function bounded(
   return { ...pipeline, source, name, startFrom };
 }
 
-function upperBound(to: string, nowMs: number): Cursor {
-  const position = parsePosition(to, nowMs);
-  if (position?.kind === "id") return position.id;
-  if (position?.kind === "time") return cursorAt(position.timeMs);
+function upperBound(to: string, { config, clock }: Context): Cursor {
+  const position = parsePosition(to, clock.now());
+  const until =
+    position?.kind === "id" ? position.id : position?.kind === "time" ? cursorAt(position.timeMs) : null;
+  if (until !== null) {
+    // What has not settled is not read, so that the end would not be reached.
+    if ((timeOfId(until) ?? 0) <= clock.now() - config.settleMs) return until;
+    const seconds = config.settleMs / 1_000;
+    throw new ExportError(
+      "config",
+      `--to: expected a position that SETTLE_SECONDS=${seconds} have passed since; got "${to}"`,
+    );
+  }
   const forms = "a log_id, an ISO date or time that has passed, -24h or -7d";
   throw new ExportError("config", `--to: expected ${forms}; got "${to}"`);
 }

@@ -132,6 +132,7 @@ export function readAhead(batches: AsyncIterable<Batch>, limits: ReadAheadLimits
       const taken = ready.splice(0, max);
       for (const { length } of taken) readyLength -= length;
       announce();
+      await nextRequestSent();
       return taken.map(({ batch }) => batch);
     },
     close() {
@@ -139,4 +140,12 @@ export function readAhead(batches: AsyncIterable<Batch>, limits: ReadAheadLimits
       announce();
     },
   };
+}
+
+/**
+ * Lets the reader ask for the next page first: encoding a batch keeps the event loop busy for longer than that.
+ * Undici writes a request two turns of the loop after the answer before it, at the latest.
+ */
+async function nextRequestSent(): Promise<void> {
+  for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
 }

@@ -67,6 +67,8 @@ interface Tally {
   from: Cursor | null;
   to: Cursor | null;
   eventTimeMs: number | null;
+  /** When the log was last known to hold nothing more. */
+  drainedAtMs: number | null;
   readonly counts: Counts;
   readonly notices: Notice[];
   readonly unknownTypes: Map<string, number>;
@@ -81,6 +83,7 @@ export async function run(pipeline: Pipeline, options: RunOptions): Promise<RunR
     from: null,
     to: null,
     eventTimeMs: null,
+    drainedAtMs: null,
     counts: { read: 0, filtered: 0, delivered: 0, rejected: 0, skipped: 0, batches: 0, retries: 0 },
     notices: [],
     unknownTypes: new Map(),
@@ -100,7 +103,9 @@ export async function run(pipeline: Pipeline, options: RunOptions): Promise<RunR
   if (tally.firstRejected) tally.notices.push(deadLetterNotice(tally.counts.rejected, tally.firstRejected));
   const endedAtMs = pipeline.clock.now();
   const drained = outcome === "succeeded";
-  const { from, to, eventTimeMs, counts, notices, unknownTypes } = tally;
+  const { from, to, eventTimeMs, drainedAtMs, counts, notices, unknownTypes } = tally;
+  // In a quiet tenant the newest event is old, although nothing waited when an empty page was last read.
+  const coveredUntilMs = eventTimeMs === null ? drainedAtMs : Math.max(eventTimeMs, drainedAtMs ?? 0);
   return {
     pipeline: pipeline.name,
     outcome,
@@ -109,7 +114,7 @@ export async function run(pipeline: Pipeline, options: RunOptions): Promise<RunR
     from,
     to,
     counts,
-    lagMs: drained ? 0 : eventTimeMs === null ? null : Math.max(0, endedAtMs - eventTimeMs),
+    lagMs: drained ? 0 : coveredUntilMs === null ? null : Math.max(0, endedAtMs - coveredUntilMs),
     error,
     notices,
     unknownTypes: Object.fromEntries(unknownTypes),
@@ -122,6 +127,7 @@ async function drain(pipeline: Pipeline, options: RunOptions, tally: Tally): Pro
   const checkpoint = await store.claim(name);
   tally.from = tally.to = checkpoint.cursor;
   tally.eventTimeMs = checkpoint.eventTimeMs;
+  tally.drainedAtMs = checkpoint.drainedAtMs;
   const reading = AbortSignal.any([stop, abort]);
   if (stop.aborted) return "stopped";
   const position = await startPosition(pipeline, checkpoint, options, tally, reading);

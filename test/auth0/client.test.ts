@@ -181,9 +181,16 @@ describe("an answer that no retry can mend", () => {
     assert.deepEqual(rig.client.grantedScopes(), ["read:users"]);
   });
 
+  it("a 4xx that is not Auth0's own word is a passing fault, also where the caller expects the status", async () => {
+    await using rig = await openTenant();
+    rig.tenant.faults.push({ status: 404, on: "logs", body: "<html>no route</html>" });
+    const read = { signal: never, scope: "read:logs", expected: [404] };
+    assert.equal(await rig.client.get("/logs", {}, { ...read, parse: ({ status }) => status }), 200);
+  });
+
   it("another 4xx ends in permanent, unless the caller expects it", async () => {
     await using rig = await openTenant();
-    rig.tenant.outage = { status: 410, on: "logs", body: { message: "Gone for good" } };
+    rig.tenant.outage = { status: 410, on: "logs", body: { statusCode: 410, message: "Gone for good" } };
     const error = await failureOf(getPage(rig.client), "permanent");
     assert.match(error.message, /^GET localhost:\d+\/api\/v2\/logs answered 410 \(Gone for good\)$/);
     const read = { signal: never, scope: "read:logs", expected: [410] };

@@ -32,6 +32,7 @@ test("IDs give back the time at which Auth0 recorded them, older prefixes includ
   assert.equal(timeOfId(id), Date.UTC(2024, 0, 2, 3, 4, 5, 678));
   assert.equal(timeOfId(id.replace(/^900/, "800")), Date.UTC(2024, 0, 2, 3, 4, 5, 678));
   assert.equal(timeOfId("abc1234567890"), null);
+  assert.equal(timeOfId("49574419589858254662358307566469418022270857965582942242"), null);
   assert.equal(timeOfId(id.slice(1)), null);
 });
 

@@ -2,6 +2,7 @@ import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import type * as Sdk from "@aws-sdk/client-cloudwatch-logs";
 import { abortable } from "../../core/retry.ts";
+import { startDeadline } from "../../lib/deadline.ts";
 import { badAnswer, clockSkew, isAboutTime, isDenied } from "./errors.ts";
 
 interface AwsCredentials {
@@ -128,23 +129,6 @@ async function readAnswer(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> 
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
-}
-
-/** A signal that aborts with `signal` or after `timeoutMs`, and that leaves no listener behind once ended. */
-function startDeadline(signal: AbortSignal, timeoutMs: number) {
-  const controller = new AbortController();
-  const onAbort = () => controller.abort(signal.reason);
-  const timer = setTimeout(() => {
-    controller.abort(Object.assign(new Error(`no answer within ${timeoutMs} ms`), { name: "TimeoutError" }));
-  }, timeoutMs);
-  signal.addEventListener("abort", onAbort, { once: true });
-  return {
-    signal: controller.signal,
-    end: () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", onAbort);
-    },
-  };
 }
 
 /**
